@@ -129,22 +129,23 @@ func (c Config) tls() (*tls.Config, error) {
 	return t, nil
 }
 
+// HeartbeatInterval is how often a member of a group says that it lives.
+func (c Config) HeartbeatInterval() time.Duration { return c.SessionTimeout / 4 }
+
 // Options returns the franz-go options that every client of the program has in common.
 func (c Config) Options() ([]kgo.Opt, error) {
+	dial, err := c.Dialer()
+	if err != nil {
+		return nil, err
+	}
 	opts := []kgo.Opt{
+		kgo.Dialer(dial),
 		kgo.SeedBrokers(c.BootstrapServers...),
 		kgo.ClientID(c.ClientID),
 		kgo.RecordPartitioner(Partitioner()),
 		// Added partitions and re-created topics are to be seen within seconds, not after franz-go's five minutes.
 		kgo.MetadataMaxAge(5 * time.Second),
 		kgo.MetadataMinAge(250 * time.Millisecond),
-	}
-	if c.usesTLS() {
-		t, err := c.tls()
-		if err != nil {
-			return nil, err
-		}
-		opts = append(opts, kgo.DialTLSConfig(t))
 	}
 	if c.usesSASL() {
 		opts = append(opts, kgo.SASL(c.mechanism()))

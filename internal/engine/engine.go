@@ -1,0 +1,232 @@
+// Package engine runs Potok's goka processors and views, with everything that goka leaves open filled in: the commit gate,
+// the changelog producer and its lease, the write-behind stores, merging of stale rows, and the checks around recovery.
+//
+// A run ends with an error when anything at all goes wrong, and can then be repeated: nothing of a failed run is used
+// again but what is committed and what is on disk.
+package engine
+
+import (
+	"context"
+	"fmt"
+	"hash"
+	"log/slog"
+	"path/filepath"
+	"time"
+
+	"github.com/IBM/sarama"
+	"github.com/lovoo/goka"
+	"github.com/lovoo/goka/storage"
+	"github.com/twmb/franz-go/pkg/kadm"
+
+	"github.com/potok-streams/potok/internal/gate"
+	"github.com/potok-streams/potok/internal/kafka"
+	"github.com/potok-streams/potok/internal/store"
+)
+
+// Config is what all processors and views of a program have in common.
+type Config struct {
+	Kafka    kafka.Config
+	Dir      string // local state lives below, in a directory a processor or view
+	Instance string // static group member; empty: a dynamic one
+	Standby  bool   // keep the partitions of others up to date as well
+	Logger   *slog.Logger
+	// OnDiskFailure is called when local state can't be written or read. It does not get better by itself: the program is
+	// to stop, and leave its work to others.
+	OnDiskFailure func(error)
+}
+
+// Merge says what is kept of a row when a changelog record is read on top of it: old and incoming are the row's bytes, old
+// nil if there was none. stale means that incoming is not what is kept.
+type Merge func(topic string, old, incoming []byte) (kept []byte, stale bool, err error)
+
+// Progress is how far the recovery of one partition of a table is.
+type Progress struct {
+	Table     string `json:"table"`
+	Partition int32  `json:"partition"`
+	Offset    int64  `json:"offset"`
+	End       int64  `json:"end"`
+	Done      bool   `json:"done"`
+}
+
+// state is what a run of a processor or a view has on disk.
+type state struct {
+	cfg      Config
+	admin    *kadm.Client
+	registry *store.Registry
+}
+
+func newState(cfg Config, name string, opened func(*store.Store) error) (*state, error) {
+	cl, err := cfg.Kafka.Client()
+	if err != nil {
+		return nil, err
+	}
+	s := &state{cfg: cfg, admin: kadm.NewClient(cl)}
+	opts := store.Options{Logger: cfg.Logger, OnFailure: cfg.OnDiskFailure}
+	s.registry = store.NewRegistry(filepath.Join(cfg.Dir, name), opts, s.changelog, opened)
+	return s, nil
+}
+
+func (s *state) close() { s.admin.Close() }
+
+// lookupTimeout bounds a question to the brokers about a changelog.
+const lookupTimeout = 30 * time.Second
+
+// changelog asks the brokers what a changelog partition is right now.
+func (s *state) changelog(topic string, partition int32) (store.Changelog, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), lookupTimeout)
+	defer cancel()
+	topics, err := s.admin.ListTopics(ctx, topic)
+	if err == nil {
+		err = topics.Error()
+	}
+	if err != nil {
+		return store.Changelog{}, err
+	}
+	start, err := s.offset(ctx, s.admin.ListStartOffsets, topic, partition)
+	if err != nil {
+		return store.Changelog{}, err
+	}
+	end, err := s.offset(ctx, s.admin.ListEndOffsets, topic, partition)
+	if err != nil {
+		return store.Changelog{}, err
+	}
+	return store.Changelog{Topic: topic, Partition: partition, ID: topics[topic].ID, Start: start, End: end}, nil
+}
+
+func (s *state) offset(ctx context.Context, list func(context.Context, ...string) (kadm.ListedOffsets, error), topic string, partition int32) (int64, error) {
+	offsets, err := list(ctx, topic)
+	if err != nil {
+		return 0, err
+	}
+	o, ok := offsets.Lookup(topic, partition)
+	if !ok {
+		return 0, fmt.Errorf("no offset of %s/%d", topic, partition)
+	}
+	return o.Offset, o.Err
+}
+
+// topicManager builds goka's topic manager, which creates nothing, and learns what a recovery is about to read.
+func (s *state) topicManager(brokers []string) (goka.TopicManager, error) {
+	conf, err := s.cfg.Kafka.Sarama("", nil)
+	if err != nil {
+		return nil, err
+	}
+	t := goka.NewTopicManagerConfig()
+	t.NoCreate = true
+	// Package topology checks our topics, all of them and more closely; goka would insist on one replication factor.
+	t.MismatchBehavior = goka.TMConfigMismatchBehaviorIgnore
+	m, err := goka.NewTopicManager(brokers, conf, t)
+	if err != nil {
+		return nil, err
+	}
+	return recoveryWatcher{m, s.registry}, nil
+}
+
+// recoveryWatcher tells the registry the offsets that goka's recoveries start from and have to reach.
+type recoveryWatcher struct {
+	goka.TopicManager
+	registry *store.Registry
+}
+
+func (w recoveryWatcher) GetOffset(topic string, partition int32, at int64) (int64, error) {
+	o, err := w.TopicManager.GetOffset(topic, partition, at)
+	switch {
+	case err != nil:
+	case at == sarama.OffsetOldest:
+		w.registry.RecoverFrom(topic, partition, o)
+	case at == sarama.OffsetNewest:
+		w.registry.RecoverTo(topic, partition, o)
+	}
+	return o, err
+}
+
+func (s *state) saramaConsumer(brokers []string, clientID string) (sarama.Consumer, error) {
+	conf, err := s.cfg.Kafka.Sarama("", nil)
+	if err != nil {
+		return nil, err
+	}
+	return sarama.NewConsumer(brokers, conf)
+}
+
+func (s *state) consumerGroup(alive func(time.Time)) goka.ConsumerGroupBuilder {
+	return func(brokers []string, group, clientID string) (sarama.ConsumerGroup, error) {
+		conf, err := s.cfg.Kafka.Sarama(s.cfg.Instance, alive)
+		if err != nil {
+			return nil, err
+		}
+		g, err := sarama.NewConsumerGroup(brokers, group, conf)
+		if err != nil {
+			return nil, err
+		}
+		return gate.Wrap(g), nil
+	}
+}
+
+// hasher is goka's own, which package kafka's partitioner agrees with.
+func hasher() func() hash.Hash32 { return goka.DefaultHasher() }
+
+// update is the callback that goka calls for every changelog record it reads: in recovery, in standby, for joins, and in
+// views. It keeps the merge of what is there and what came; stale is called for a row that was older.
+func (s *state) update(merge Merge, stale func(topic, key string, kept []byte) error, applied func(topic, key string, kept []byte) error) goka.UpdateCallback {
+	return func(ctx goka.UpdateContext, _ storage.Storage, key string, value []byte) error {
+		topic := string(ctx.Topic())
+		// goka passes a proxy of its own; the registry has the store itself.
+		st := s.registry.Get(topic, ctx.Partition())
+		old, err := st.Get(key)
+		if err != nil {
+			return err
+		}
+		kept, isStale := value, false
+		if old != nil {
+			if kept, isStale, err = merge(topic, old, value); err != nil {
+				return fmt.Errorf("merge a row of %s/%d at offset %d: %w", topic, ctx.Partition(), ctx.Offset(), err)
+			}
+		}
+		if isStale {
+			err = stale(topic, key, kept)
+		} else {
+			err = st.Set(key, kept)
+		}
+		if err == nil && applied != nil {
+			err = applied(topic, key, kept)
+		}
+		if err == nil {
+			st.Applied(ctx.Offset())
+		}
+		return err
+	}
+}
+
+// progress reports on the recovery of all tables.
+func (s *state) progress() []Progress {
+	var out []Progress
+	s.registry.Recoveries(func(topic string, partition int32, offset, end int64, done bool) {
+		out = append(out, Progress{Table: topic, Partition: partition, Offset: offset, End: end, Done: done})
+	})
+	return out
+}
+
+// logProgress writes now and then how far recovery is, until ctx ends or all is recovered.
+func (s *state) logProgress(ctx context.Context, name string) {
+	tick := time.NewTicker(5 * time.Second)
+	defer tick.Stop()
+	last := map[string]int64{}
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		read, left := map[string]int64{}, map[string]int64{}
+		for _, p := range s.progress() {
+			if !p.Done {
+				read[p.Table] += p.Offset + 1
+				left[p.Table] += max(p.End-p.Offset-1, 0)
+			}
+		}
+		for table, n := range left {
+			s.cfg.Logger.Info("restoring table", "stage", name, "table", table, "records_left", n, "records_per_second", max(read[table]-last[table], 0)/5)
+		}
+		last = read
+	}
+}

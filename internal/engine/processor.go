@@ -1,0 +1,153 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"hash"
+	"sync/atomic"
+	"time"
+
+	"github.com/lovoo/goka"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/potok-streams/potok/internal/lease"
+	"github.com/potok-streams/potok/internal/producer"
+)
+
+// Group is a goka processor: what it does, and how its table's rows merge.
+type Group struct {
+	Name  string // of the stage
+	Graph *goka.GroupGraph
+	Merge Merge
+	// Touch makes the record that has a row's owner write it anew: the topic and the value, for the row's key.
+	Touch func(row []byte) (topic string, value []byte, err error)
+	// Stale is told of every changelog row that was older than what was there.
+	Stale func(topic string)
+}
+
+const (
+	changelogLinger = 2 * time.Millisecond // a row that changes again at once goes out once
+	stopGrace       = 5 * time.Second      // for promises, when a processor stops
+	touchTimeout    = 30 * time.Second
+)
+
+// Processor runs one [Group].
+type Processor struct {
+	cfg     Config
+	group   Group
+	current atomic.Pointer[state]
+}
+
+// NewProcessor makes a processor; it may be run any number of times, one after the other.
+func NewProcessor(cfg Config, g Group) *Processor { return &Processor{cfg: cfg, group: g} }
+
+// Name returns the stage's name.
+func (p *Processor) Name() string { return p.group.Name }
+
+// Progress reports on the recovery of the run that is going on.
+func (p *Processor) Progress() []Progress {
+	if s := p.current.Load(); s != nil {
+		return s.progress()
+	}
+	return nil
+}
+
+// Run processes until ctx ends and returns nil then; ready is called when its tables are recovered.
+func (p *Processor) Run(ctx context.Context, ready func()) error {
+	st, err := newState(p.cfg, p.group.Name, nil)
+	if err != nil {
+		return err
+	}
+	defer st.close()
+	p.current.Store(st)
+
+	run, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	l := lease.New(run, p.cfg.Kafka.SessionTimeout*7/10)
+	out, err := producer.NewClient(producer.Options{Kafka: p.cfg.Kafka, Lease: l, Linger: changelogLinger})
+	if err != nil {
+		return err
+	}
+	defer out.Close()
+	// goka notices a failed producer only when it has promises; a lost lease must end the stage without.
+	stopWatch := context.AfterFunc(out.Context(), func() { cancel(out.Err()) })
+	defer stopWatch()
+	// And it waits a minute for promises that a dead broker will never complete.
+	stopGraceful := context.AfterFunc(run, func() {
+		select {
+		case <-time.After(stopGrace):
+			out.Close()
+		case <-out.Context().Done():
+		}
+	})
+	defer stopGraceful()
+
+	gp, err := goka.NewProcessor(p.cfg.Kafka.BootstrapServers, p.group.Graph, p.options(st, l, out)...)
+	if err != nil {
+		return fmt.Errorf("make processor: %w", err)
+	}
+	go func() {
+		if gp.WaitForReadyContext(run) == nil && run.Err() == nil {
+			ready()
+		}
+	}()
+	go st.logProgress(run, p.group.Name)
+	err = gp.Run(run)
+	if cause := context.Cause(run); cause != nil && !errors.Is(cause, context.Canceled) {
+		return cause // goka's own error is a consequence
+	}
+	if ctx.Err() != nil {
+		return nil // asked to stop: what was not acknowledged is not committed either
+	}
+	return err
+}
+
+func (p *Processor) options(st *state, l *lease.Lease, out *producer.Client) []goka.ProcessorOption {
+	own := p.group.Graph.GroupTable().Topic()
+	stale := func(topic, key string, kept []byte) error {
+		p.group.Stale(topic)
+		if topic != own {
+			return nil // a join: the table's own owner and standbys see to it
+		}
+		return p.touch(out, key, kept)
+	}
+	opts := []goka.ProcessorOption{
+		goka.WithClientID(p.cfg.Kafka.ClientID),
+		goka.WithHasher(hasher()),
+		goka.WithTopicManagerBuilder(st.topicManager),
+		goka.WithConsumerSaramaBuilder(st.saramaConsumer),
+		goka.WithConsumerGroupBuilder(st.consumerGroup(l.Heartbeat)),
+		goka.WithStorageBuilder(st.registry.Build),
+		goka.WithUpdateCallback(st.update(p.group.Merge, stale, nil)),
+		goka.WithProducerBuilder(func([]string, string, func() hash.Hash32) (goka.Producer, error) {
+			return producer.NewChangelog(out, st.registry.Acked), nil
+		}),
+		goka.WithPartitionChannelSize(256),
+		goka.WithLogger(gokaLogger{p.cfg.Logger.With("stage", p.group.Name)}),
+	}
+	if p.cfg.Standby {
+		opts = append(opts, goka.WithHotStandby(), goka.WithRecoverAhead())
+	}
+	return opts
+}
+
+// touch has a stale row's owner write the row anew, before compaction can drop the good one. It waits for the
+// acknowledgement, so that a recovery that could not pass the word on does not count as one.
+func (p *Processor) touch(out *producer.Client, key string, row []byte) error {
+	topic, value, err := p.group.Touch(row)
+	if err != nil {
+		return err
+	}
+	done := make(chan error, 1)
+	out.Send(&kgo.Record{Topic: topic, Key: []byte(key), Value: value}, func(_ *kgo.Record, err error) { done <- err })
+	select {
+	case err = <-done:
+	case <-time.After(touchTimeout):
+		err = errors.New("not acknowledged")
+	}
+	if err != nil {
+		return fmt.Errorf("touch a stale row by way of %s: %w", topic, err)
+	}
+	return nil
+}

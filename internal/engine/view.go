@@ -1,0 +1,133 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"github.com/lovoo/goka"
+
+	"github.com/potok-streams/potok/internal/store"
+)
+
+// View follows one table to its end and keeps it on local disk.
+type View struct {
+	cfg     Config
+	table   string
+	codec   goka.Codec
+	merge   Merge
+	applied func(topic, key string, row []byte) error
+	current atomic.Pointer[viewRun]
+}
+
+type viewRun struct {
+	*state
+	view *goka.View
+}
+
+// NewView makes a view of a table. applied is called with every row, those on disk first, and again whenever one has
+// changed, by one goroutine a partition. A view may be run any number of times, one after the other.
+func NewView(cfg Config, table string, codec goka.Codec, merge Merge, applied func(topic, key string, row []byte) error) *View {
+	return &View{cfg: cfg, table: table, codec: codec, merge: merge, applied: applied}
+}
+
+// Name returns the stage's name.
+func (v *View) Name() string { return "view-" + v.table }
+
+// ErrNotReady is returned by Get while the table is being restored.
+var ErrNotReady = errors.New("table is being restored")
+
+// Get returns a row as its codec decodes it, or nil.
+func (v *View) Get(key string) (any, error) {
+	r := v.current.Load()
+	if r == nil || !r.view.Recovered() {
+		return nil, ErrNotReady
+	}
+	return r.view.Get(key)
+}
+
+// Positions calls f with each partition's position: the next changelog offset that the view will apply.
+func (v *View) Positions(f func(partition int32, next int64)) {
+	if r := v.current.Load(); r != nil {
+		r.registry.Each(func(s *store.Store) {
+			_, partition := s.Name()
+			f(partition, s.Offset()+1)
+		})
+	}
+}
+
+// Progress reports on the recovery of the run that is going on.
+func (v *View) Progress() []Progress {
+	if r := v.current.Load(); r != nil {
+		return r.progress()
+	}
+	return nil
+}
+
+// Run follows the table until ctx ends and returns nil then; ready is called when it has reached the end of the table as
+// it was at the start.
+func (v *View) Run(ctx context.Context, ready func()) error {
+	st, err := newState(v.cfg, v.Name(), v.load)
+	if err != nil {
+		return err
+	}
+	defer st.close()
+	noTouch := func(string, string, []byte) error { return nil } // the owner's recovery or a standby sees to it
+	gv, err := goka.NewView(v.cfg.Kafka.BootstrapServers, goka.Table(v.table), v.codec,
+		goka.WithViewClientID(v.cfg.Kafka.ClientID),
+		goka.WithViewHasher(hasher()),
+		goka.WithViewTopicManagerBuilder(st.topicManager),
+		goka.WithViewConsumerSaramaBuilder(st.saramaConsumer),
+		goka.WithViewStorageBuilder(st.registry.Build),
+		goka.WithViewCallback(st.update(v.merge, noTouch, v.applied)),
+		goka.WithViewAutoReconnect(),
+		goka.WithViewBackoffBuilder(func() (goka.Backoff, error) { return goka.NewSimpleBackoff(500*time.Millisecond, 10*time.Second), nil }),
+		goka.WithViewLogger(gokaLogger{v.cfg.Logger.With("stage", v.Name())}),
+	)
+	if err != nil {
+		return fmt.Errorf("make view of %s: %w", v.table, err)
+	}
+	run, cancel := context.WithCancel(ctx)
+	defer cancel()
+	v.current.Store(&viewRun{st, gv})
+	defer v.current.Store(nil) // goka's view must not be asked once it is closed
+	go func() {
+		tick := time.NewTicker(20 * time.Millisecond)
+		defer tick.Stop()
+		for !gv.Recovered() {
+			select {
+			case <-run.Done():
+				return
+			case <-tick.C:
+			}
+		}
+		ready()
+	}()
+	go st.logProgress(run, v.Name())
+	err = gv.Run(run)
+	if ctx.Err() != nil {
+		return nil
+	}
+	return err
+}
+
+// load passes the rows that are on disk on.
+func (v *View) load(s *store.Store) error {
+	it, err := s.Iterator()
+	if err != nil {
+		return err
+	}
+	defer it.Release()
+	for it.Next() {
+		row, err := it.Value()
+		if err != nil {
+			return err
+		}
+		if err := v.applied(v.table, string(it.Key()), append([]byte(nil), row...)); err != nil {
+			return err
+		}
+	}
+	return it.Err()
+}

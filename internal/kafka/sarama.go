@@ -1,0 +1,91 @@
+package kafka
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"time"
+
+	"github.com/IBM/sarama"
+	"github.com/lovoo/goka"
+	"github.com/xdg-go/scram"
+)
+
+// Sarama returns a new configuration for goka's consumers and topic manager; goka's builders write into what they are
+// given, so that each gets its own. instance is the static group member's name; empty: a dynamic member. alive, if not
+// nil, is called when the group's coordinator has answered, with the time when it was asked.
+func (c Config) Sarama(instance string, alive func(asked time.Time)) (*sarama.Config, error) {
+	dial, err := c.Dialer()
+	if err != nil {
+		return nil, err
+	}
+	s := goka.DefaultConfig() // brings goka's co-partitioning strategy
+	s.ClientID = c.ClientID
+	// From 2.4 on sarama asks for offsets in a way that some brokers answer with an error for a group that has never
+	// committed. 2.3 is enough for static membership, and Kafka 4 still speaks it.
+	s.Version = sarama.V2_3_0_0
+	s.ApiVersionsRequest = false
+	s.Metadata.AllowAutoTopicCreation = false
+	s.Metadata.RefreshFrequency = time.Minute
+	s.ChannelBufferSize = 1024
+	s.Consumer.Offsets.Initial = sarama.OffsetOldest
+	s.Consumer.Offsets.AutoCommit.Interval = 200 * time.Millisecond
+	s.Consumer.IsolationLevel = sarama.ReadCommitted
+	s.Consumer.Fetch.Default = 1 << 20
+	s.Consumer.MaxWaitTime = 100 * time.Millisecond
+	s.Consumer.MaxProcessingTime = 10 * time.Second
+	s.Consumer.Group.InstanceId = instance
+	s.Consumer.Group.Session.Timeout = c.SessionTimeout
+	s.Consumer.Group.Heartbeat.Interval = c.HeartbeatInterval()
+	s.Net.DialTimeout = dialTimeout
+	// Our own dialer does TLS as well, so that the heartbeats can be watched beneath it.
+	s.Net.Proxy.Enable = true
+	s.Net.Proxy.Dialer = saramaDialer{dial, alive}
+	if c.usesSASL() {
+		s.Net.SASL.Enable = true
+		s.Net.SASL.User, s.Net.SASL.Password = c.Username, string(c.Password)
+		s.Net.SASL.Mechanism = sarama.SASLMechanism(c.SASLMechanism)
+		switch c.SASLMechanism {
+		case MechanismSHA256:
+			s.Net.SASL.SCRAMClientGeneratorFunc = func() sarama.SCRAMClient { return &scramClient{hash: scram.SHA256} }
+		case MechanismSHA512:
+			s.Net.SASL.SCRAMClientGeneratorFunc = func() sarama.SCRAMClient { return &scramClient{hash: scram.SHA512} }
+		}
+	}
+	if err := s.Validate(); err != nil {
+		return nil, fmt.Errorf("sarama configuration: %w", err)
+	}
+	return s, nil
+}
+
+type saramaDialer struct {
+	dial  func(ctx context.Context, network, host string) (net.Conn, error)
+	alive func(time.Time)
+}
+
+// Dial implements sarama's proxy dialer.
+func (d saramaDialer) Dial(network, host string) (net.Conn, error) {
+	c, err := d.dial(context.Background(), network, host) // the dialer has its own time limit
+	if err != nil || d.alive == nil {
+		return c, err
+	}
+	return &heartbeatConn{Conn: c, alive: d.alive, asked: map[uint32]time.Time{}}, nil
+}
+
+// scramClient is what sarama wants of a SCRAM library.
+type scramClient struct {
+	hash scram.HashGeneratorFcn
+	conv *scram.ClientConversation
+}
+
+func (s *scramClient) Begin(user, password, authzID string) error {
+	c, err := s.hash.NewClient(user, password, authzID)
+	if err != nil {
+		return err
+	}
+	s.conv = c.NewConversation()
+	return nil
+}
+
+func (s *scramClient) Step(challenge string) (string, error) { return s.conv.Step(challenge) }
+func (s *scramClient) Done() bool                            { return s.conv.Done() }

@@ -1,0 +1,41 @@
+package store
+
+import (
+	"github.com/lovoo/goka/storage"
+	"github.com/syndtr/goleveldb/leveldb/iterator"
+	"github.com/syndtr/goleveldb/leveldb/util"
+)
+
+// Iterator returns the rows as they are now, in the order of their keys.
+func (s *Store) Iterator() (storage.Iterator, error) { return s.IteratorWithRange(nil, nil) }
+
+// IteratorWithRange returns the rows with start <= key < limit; nil leaves a side open. (goka's own storage takes a nil
+// limit for a prefix scan; this one does not.)
+func (s *Store) IteratorWithRange(start, limit []byte) (storage.Iterator, error) {
+	if err := s.flush(); err != nil {
+		return nil, err
+	}
+	r := util.BytesPrefix([]byte(rowPrefix))
+	r.Start = append(r.Start, start...)
+	if limit != nil {
+		r.Limit = append([]byte(rowPrefix), limit...)
+	}
+	return rows{s.db.NewIterator(r, nil)}, nil
+}
+
+type rows struct{ it iterator.Iterator }
+
+func (r rows) Next() bool             { return r.it.Next() }
+func (r rows) Key() []byte            { return r.it.Key()[len(rowPrefix):] }
+func (r rows) Value() ([]byte, error) { return r.it.Value(), nil }
+func (r rows) Err() error             { return r.it.Error() }
+func (r rows) Release()               { r.it.Release() }
+
+// Seek makes the next call of Next find the first row at or after key, as goka's contract says.
+func (r rows) Seek(key []byte) bool {
+	found := r.it.Seek(append([]byte(rowPrefix), key...))
+	if found {
+		r.it.Prev()
+	}
+	return found
+}

@@ -1,0 +1,407 @@
+// Package store keeps a table's rows of one partition on local disk, for goka: LevelDB behind a write buffer.
+//
+// What may be relied on:
+//   - Rows and the offset up to which they hold the changelog reach the disk in one atomic write, so that what is found
+//     after a crash is a state that the table really had, and its offset is never ahead of its rows.
+//   - The offset never jumps. It moves only by [Store.Applied] (a changelog record was read and merged; gaps are
+//     compaction's) and by [Store.Acked] (the changelog took our own row at exactly the next offset). goka's SetOffset is
+//     ignored: goka would take an acknowledgement's offset for "recovered up to here", with rows of others in between
+//     unread.
+//   - State that is not this changelog's (the topic was made anew), that claims to be ahead of it, or that LevelDB finds
+//     corrupt is removed when it is opened, with a log line, and is rebuilt by goka's recovery. It is never served.
+//   - A failed write is never forgotten: it fails every later call, and [Options.OnFailure] hears of it.
+//
+// All methods may be called at the same time by any number of goroutines.
+package store
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/syndtr/goleveldb/leveldb"
+	lerrors "github.com/syndtr/goleveldb/leveldb/errors"
+	"github.com/syndtr/goleveldb/leveldb/filter"
+	"github.com/syndtr/goleveldb/leveldb/opt"
+	lstorage "github.com/syndtr/goleveldb/leveldb/storage"
+)
+
+// rowPrefix keeps rows apart from our own data: a user may well be called like a key of ours.
+const (
+	rowPrefix = "r"
+	metaKey   = "m"
+)
+
+// corruptFile in a store's directory says that LevelDB found damage while it ran: the next opening removes the state.
+const corruptFile = "CORRUPT"
+
+// NoOffset is the offset of a store that holds nothing yet.
+const NoOffset int64 = -1
+
+const (
+	flushInterval = 250 * time.Millisecond
+	maxDirtyBytes = 8 << 20 // of rows that wait for the disk, and as much again of rows on their way to it
+	rowOverhead   = 64      // what a row costs in memory beside its key and value, about
+)
+
+// ErrClosed is returned by calls on a closed store.
+var ErrClosed = errors.New("store is closed")
+
+// Changelog says which topic a store's rows come from, and how far that topic goes.
+type Changelog struct {
+	Topic     string
+	Partition int32
+	ID        [16]byte // of the topic's present incarnation
+	Start     int64    // first offset that is there
+	End       int64    // offset of the next record
+}
+
+// Options configure a [Store].
+type Options struct {
+	Dir       string // of this store alone
+	Changelog Changelog
+	Logger    *slog.Logger
+	OnFailure func(error) // called once, from any goroutine, when the disk fails
+	// OpenFiles opens LevelDB's files; nil means the directory. Tests put a failing disk here.
+	OpenFiles func(dir string) (lstorage.Storage, error)
+}
+
+// Store implements goka's storage.Storage.
+type Store struct {
+	opts Options
+	db   *leveldb.DB
+
+	mu      sync.Mutex
+	roomy   sync.Cond         // dirty rows went to the disk, or the store failed
+	dirty   map[string][]byte // newest rows; nil value: deleted
+	flying  map[string][]byte // being written
+	clean   map[string][]byte // written last: a cache of what is likely to be read next
+	bytes   int               // of dirty
+	offset  int64             // of the changelog, up to which dirty+flying+disk hold it
+	saved   int64             // offset on disk
+	gap     bool              // an acknowledgement was not the next offset: keep the offset until the next recovery
+	failure error
+
+	kick   chan struct{}
+	stop   chan struct{}
+	done   chan struct{}
+	closed sync.Once
+}
+
+// Open opens the state in opts.Dir, or starts an empty one where there is none that may be used.
+func Open(opts Options) (*Store, error) {
+	if opts.Logger == nil {
+		opts.Logger = slog.New(slog.DiscardHandler)
+	}
+	if opts.OpenFiles == nil {
+		opts.OpenFiles = func(dir string) (lstorage.Storage, error) { return lstorage.OpenFile(dir, false) }
+	}
+	if err := os.MkdirAll(opts.Dir, 0o700); err != nil {
+		return nil, fmt.Errorf("make state directory: %w", err)
+	}
+	s := &Store{opts: opts, dirty: map[string][]byte{}, kick: make(chan struct{}, 1), stop: make(chan struct{}), done: make(chan struct{})}
+	s.roomy.L = &s.mu
+	reason, err := s.open()
+	if err == nil && reason != "" {
+		opts.Logger.Warn("removing local state, it will be rebuilt from the changelog", "topic", opts.Changelog.Topic,
+			"partition", opts.Changelog.Partition, "reason", reason, "dir", opts.Dir)
+		if err = s.wipe(); err == nil {
+			if reason, err = s.open(); err == nil && reason != "" {
+				err = fmt.Errorf("state is unusable after it was removed: %s", reason)
+			}
+		}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open state of %s/%d in %s: %w", opts.Changelog.Topic, opts.Changelog.Partition, opts.Dir, err)
+	}
+	go s.flushLoop()
+	return s, nil
+}
+
+// open opens the database and reads its meta data. A reason means: this state must not be used.
+func (s *Store) open() (reason string, err error) {
+	if _, err := os.Stat(filepath.Join(s.opts.Dir, corruptFile)); err == nil {
+		return "it was found corrupt", nil
+	}
+	files, err := s.opts.OpenFiles(s.opts.Dir)
+	if err != nil {
+		return "", err
+	}
+	db, err := leveldb.Open(files, &opt.Options{
+		Filter:                 filter.NewBloomFilter(10), // most reads of a growing table are for rows that are not there
+		WriteBuffer:            8 << 20,
+		BlockCacheCapacity:     8 << 20,
+		CompactionTableSize:    4 << 20,
+		OpenFilesCacheCapacity: 64,
+	})
+	if err != nil {
+		files.Close()
+		if lerrors.IsCorrupted(err) || errors.Is(err, os.ErrNotExist) {
+			return fmt.Sprintf("it is corrupt: %v", err), nil
+		}
+		return "", err
+	}
+	s.offset = NoOffset
+	meta, err := db.Get([]byte(metaKey), nil)
+	switch {
+	case errors.Is(err, leveldb.ErrNotFound):
+	case err != nil && lerrors.IsCorrupted(err), err == nil && len(meta) != 24:
+		reason = "its meta data are corrupt"
+	case err != nil:
+		db.Close()
+		files.Close()
+		return "", err
+	default:
+		s.offset = int64(binary.BigEndian.Uint64(meta[16:]))
+		switch {
+		case [16]byte(meta[:16]) != s.opts.Changelog.ID:
+			reason = "it belongs to an earlier incarnation of the topic"
+		case s.offset >= s.opts.Changelog.End:
+			reason = fmt.Sprintf("it is ahead of its changelog: it holds offset %d, the changelog ends at %d", s.offset, s.opts.Changelog.End)
+		}
+	}
+	if reason != "" {
+		return reason, errors.Join(db.Close(), files.Close())
+	}
+	s.db, s.saved = db, s.offset
+	return "", nil
+}
+
+func (s *Store) wipe() error {
+	if err := os.RemoveAll(s.opts.Dir); err != nil {
+		return err
+	}
+	return os.MkdirAll(s.opts.Dir, 0o700)
+}
+
+func (s *Store) flushLoop() {
+	defer close(s.done)
+	tick := time.NewTicker(flushInterval)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+		case <-s.kick:
+		case <-s.stop:
+			return
+		}
+		s.flush()
+	}
+}
+
+// flush writes the dirty rows and the offset in one batch. Only one flush runs at a time; a second waits for it.
+func (s *Store) flush() error {
+	s.mu.Lock()
+	for s.flying != nil && s.failure == nil {
+		s.roomy.Wait()
+	}
+	if s.failure != nil || len(s.dirty) == 0 && s.offset == s.saved {
+		defer s.mu.Unlock()
+		return s.failure
+	}
+	s.flying, s.dirty, s.bytes = s.dirty, make(map[string][]byte, len(s.dirty)), 0
+	offset := s.offset
+	s.roomy.Broadcast()
+	rows := s.flying
+	s.mu.Unlock()
+
+	b := new(leveldb.Batch)
+	key := make([]byte, 0, 64)
+	for k, v := range rows {
+		key = append(append(key[:0], rowPrefix...), k...)
+		if v == nil {
+			b.Delete(key)
+		} else {
+			b.Put(key, v)
+		}
+	}
+	meta := append(s.opts.Changelog.ID[:16:16], make([]byte, 8)...)
+	binary.BigEndian.PutUint64(meta[16:], uint64(offset))
+	b.Put([]byte(metaKey), meta)
+	err := s.db.Write(b, nil)
+
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err != nil {
+		s.fail(fmt.Errorf("write state of %s/%d to %s: %w", s.opts.Changelog.Topic, s.opts.Changelog.Partition, s.opts.Dir, err))
+		return s.failure
+	}
+	s.clean, s.flying, s.saved = rows, nil, offset
+	s.roomy.Broadcast()
+	return nil
+}
+
+// fail keeps the first failure and tells about it. The caller holds mu.
+func (s *Store) fail(err error) {
+	if s.failure != nil {
+		return
+	}
+	s.failure = err
+	s.roomy.Broadcast()
+	if lerrors.IsCorrupted(err) {
+		// Best effort: without the file, opening finds the damage by itself, most likely.
+		_ = os.WriteFile(filepath.Join(s.opts.Dir, corruptFile), []byte(err.Error()+"\n"), 0o600)
+	}
+	if s.opts.OnFailure != nil {
+		go s.opts.OnFailure(err)
+	}
+}
+
+// Open implements goka's storage.Storage; the store is open since [Open].
+func (s *Store) Open() error { return nil }
+
+// Close writes what is dirty and closes the files. Later calls do nothing.
+func (s *Store) Close() error {
+	err := error(nil)
+	s.closed.Do(func() {
+		close(s.stop)
+		<-s.done
+		err = s.flush()
+		s.mu.Lock()
+		if s.failure == nil {
+			s.failure = ErrClosed
+		}
+		s.roomy.Broadcast()
+		s.mu.Unlock()
+		err = errors.Join(err, s.db.Close())
+	})
+	return err
+}
+
+// Get returns a row, or nil if there is none. The caller must not change the bytes.
+func (s *Store) Get(key string) ([]byte, error) {
+	s.mu.Lock()
+	v, ok := s.dirty[key]
+	if !ok {
+		v, ok = s.flying[key]
+	}
+	if !ok {
+		v, ok = s.clean[key]
+	}
+	failure := s.failure
+	s.mu.Unlock()
+	if failure != nil {
+		return nil, failure
+	}
+	if ok {
+		return v, nil
+	}
+	v, err := s.db.Get([]byte(rowPrefix+key), nil)
+	if errors.Is(err, leveldb.ErrNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.fail(fmt.Errorf("read state of %s/%d in %s: %w", s.opts.Changelog.Topic, s.opts.Changelog.Partition, s.opts.Dir, err))
+		return nil, s.failure
+	}
+	return v, nil
+}
+
+// Has reports whether there is a row.
+func (s *Store) Has(key string) (bool, error) {
+	v, err := s.Get(key)
+	return v != nil, err
+}
+
+// Set puts a row. It waits when the disk is slower than the rows come, so that memory stays bounded. The store keeps
+// value: the caller must not change it.
+func (s *Store) Set(key string, value []byte) error {
+	if value == nil {
+		value = []byte{} // a nil in the buffer means: deleted
+	}
+	return s.put(key, value)
+}
+
+// Delete removes a row.
+func (s *Store) Delete(key string) error { return s.put(key, nil) }
+
+func (s *Store) put(key string, value []byte) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for s.bytes >= maxDirtyBytes && s.flying != nil && s.failure == nil {
+		s.roomy.Wait()
+	}
+	if s.failure != nil {
+		return s.failure
+	}
+	if old, ok := s.dirty[key]; ok {
+		s.bytes += len(value) - len(old)
+	} else {
+		s.bytes += len(key) + len(value) + rowOverhead
+	}
+	s.dirty[key] = value
+	if s.bytes >= maxDirtyBytes {
+		select {
+		case s.kick <- struct{}{}:
+		default:
+		}
+	}
+	return nil
+}
+
+// Applied says that the changelog record at offset was read and its row merged into the store.
+func (s *Store) Applied(offset int64) {
+	s.mu.Lock()
+	s.offset = max(s.offset, offset)
+	s.gap = false
+	s.mu.Unlock()
+}
+
+// Acked says that the changelog took a row of ours at offset. It is called in the order of the offsets, before the row's
+// writer hears of it. When the offset is not the next one, somebody else has written in between: the store keeps the
+// offset that it has, and the next recovery reads from there.
+func (s *Store) Acked(offset int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.gap || offset <= s.offset:
+	case offset == s.offset+1:
+		s.offset = offset
+	default:
+		s.gap = true
+		s.opts.Logger.Warn("somebody else wrote to the changelog, this part of it will be read again at the next start",
+			"topic", s.opts.Changelog.Topic, "partition", s.opts.Changelog.Partition, "expected_offset", s.offset+1, "offset", offset)
+	}
+}
+
+// Offset returns the changelog offset up to which the store holds every record, or [NoOffset].
+func (s *Store) Offset() int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.offset
+}
+
+// GetOffset implements goka's storage.Storage.
+func (s *Store) GetOffset(def int64) (int64, error) {
+	if o := s.Offset(); o != NoOffset {
+		return o, nil
+	}
+	return def, nil
+}
+
+// SetOffset implements goka's storage.Storage and does nothing: see the package's comment.
+func (s *Store) SetOffset(int64) error { return nil }
+
+// Recovered checks that the changelog was read to the end that the recovery had set out for: goka also calls a recovery
+// done when its consumer has just gone away.
+func (s *Store) Recovered(start, end int64) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if start >= end { // nothing was there to read
+		s.offset = max(s.offset, end-1)
+	}
+	if s.offset < end-1 {
+		return fmt.Errorf("recovery of %s/%d stopped at offset %d, before the end at %d", s.opts.Changelog.Topic, s.opts.Changelog.Partition, s.offset, end)
+	}
+	return nil
+}
+
+// MarkRecovered implements goka's storage.Storage; a [Registry]'s builder adds the check.
+func (s *Store) MarkRecovered() error { return nil }

@@ -1,0 +1,39 @@
+package processors
+
+import (
+	"github.com/lovoo/goka"
+
+	"github.com/potok-streams/potok/codecs"
+	"github.com/potok-streams/potok/internal/engine"
+)
+
+// EventTypes returns the group that counts events by type, and beside them what Potok itself counts (see
+// [codecs.Counter]).
+func EventTypes(n codecs.Names, m *Metrics) engine.Group {
+	callback := func(ctx goka.Context, msg any) {
+		row, ok := rowOf(ctx)
+		if !ok {
+			return
+		}
+		batch := msg.(*codecs.Batch)
+		tally, known := row.(*codecs.Tally)
+		if !known {
+			if len(batch.Sources) == 0 {
+				return // a touch for a row that is not there
+			}
+			tally = new(codecs.Tally)
+		}
+		m.counted("event-types", tally.Add(batch))
+		ctx.SetValue(tally)
+	}
+	return engine.Group{
+		Name: "event-types",
+		Graph: goka.DefineGroup(goka.Group(n.EventTypesGroup()),
+			goka.Input(goka.Stream(n.EventTypesStream()), codecs.BatchCodec{}, callback),
+			goka.Persist(codecs.TallyCodec{}),
+		),
+		Merge: MergeRows(n, m),
+		Touch: func([]byte) (string, []byte, error) { return n.EventTypesStream(), touch(), nil },
+		Stale: func(topic string) { m.stale(topic, false) },
+	}
+}

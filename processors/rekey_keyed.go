@@ -1,0 +1,68 @@
+package processors
+
+import (
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/potok-streams/potok/codecs"
+)
+
+// keyedEvents gathers, for each user, which event types occurred at which raw offsets.
+type keyedEvents struct {
+	decoder codecs.Decoder
+	users   occurrences
+	value   []byte
+}
+
+func (k *keyedEvents) add(r *kgo.Record, counts *occurrences) (held int, err error) {
+	e, err := k.decoder.Event(r.Value)
+	if err != nil {
+		return 0, err
+	}
+	ms := r.Timestamp.UnixMilli()
+	k.users.add(e.UserID, e.Event, r.Partition, r.Offset, 1, ms)
+	counts.add(e.Event, nil, r.Partition, r.Offset, 1, ms)
+	return 0, nil
+}
+
+func (k *keyedEvents) full() bool { return k.users.full() }
+
+func (k *keyedEvents) each(topic codecs.TopicID, emit func(key string, value []byte)) {
+	k.users.batches(topic, func(user string, b *codecs.Batch) {
+		k.value = codecs.AppendBatch(k.value[:0], b)
+		emit(user, k.value)
+	})
+}
+
+func (k *keyedEvents) reset() { k.users.reset() }
+
+// keyedUsers keeps the newest publication of each user.
+type keyedUsers struct {
+	decoder codecs.Decoder
+	newest  map[string]*codecs.User
+	value   []byte
+}
+
+func (k *keyedUsers) add(r *kgo.Record, _ *occurrences) (held int, err error) {
+	u, err := k.decoder.User(r.Value)
+	if err != nil {
+		return 0, err
+	}
+	if k.newest == nil {
+		k.newest = map[string]*codecs.User{}
+	}
+	user := &codecs.User{Name: string(u.Name), Email: string(u.Email),
+		Version: codecs.Version{Timestamp: r.Timestamp.UnixMilli(), Partition: r.Partition, Offset: r.Offset}}
+	k.newest[string(u.UserID)] = codecs.NewerUser(k.newest[string(u.UserID)], user)
+	return len(u.UserID) + len(u.Name) + len(u.Email), nil
+}
+
+func (k *keyedUsers) full() bool { return len(k.newest) >= maxOccurrences }
+
+func (k *keyedUsers) each(_ codecs.TopicID, emit func(key string, value []byte)) {
+	for id, u := range k.newest {
+		k.value = codecs.AppendUser(k.value[:0], u)
+		emit(id, k.value)
+	}
+}
+
+func (k *keyedUsers) reset() { clear(k.newest) }

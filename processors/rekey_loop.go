@@ -1,0 +1,353 @@
+package processors
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/potok-streams/potok/codecs"
+	"github.com/potok-streams/potok/internal/producer"
+)
+
+const (
+	pollRecords = 20_000
+	idlePoll    = 250 * time.Millisecond
+	liveLinger  = 10 * time.Millisecond // how long a batch stays open when nothing more waits on the raw topic
+	maxLinger   = time.Second           // and when there is a backlog: large batches make everything behind cheaper
+)
+
+// rekeyLoop is one life of a rekey stage. Its fields belong to whoever holds the poll: the loop between a poll and
+// AllowRebalance, the group's callbacks in between. franz-go keeps the two apart.
+type rekeyLoop struct {
+	stage    *Rekey
+	topic    codecs.TopicID
+	admin    *kadm.Client
+	out      *producer.Client
+	consumer *kgo.Client
+	end      context.CancelCauseFunc
+	onJoined func()
+
+	open    *batch
+	opened  time.Time     // when the open batch got its first record
+	late    time.Duration // how old that record was
+	flight  *flight       // nil: none
+	spare   *batch
+	next    map[int32]int64 // position: the next offset that is expected of each partition that is owned
+	reached map[int32]bool  // whether the position was the end of the partition when it was last fetched
+
+	mu       sync.Mutex
+	assigned []assignment // not yet noticed by the loop
+	metadata map[int32]committed
+}
+
+// flight is a batch on its way.
+type flight struct {
+	batch *batch
+	done  context.Context // ends when the flight has
+	err   error           // good once done has ended
+}
+
+type assignment struct {
+	partition int32
+	committed int64 // where to go on, 0 if nothing was committed for this incarnation of the topic
+	start     int64 // first offset that is still there
+	end       int64
+}
+
+type committed struct {
+	offset int64
+	topic  string // the id that stands in the commit's metadata
+}
+
+func newRekeyLoop(s *Rekey, topic codecs.TopicID, admin *kadm.Client, out *producer.Client, end context.CancelCauseFunc) *rekeyLoop {
+	return &rekeyLoop{stage: s, topic: topic, admin: admin, out: out, end: end, open: newBatch(topic, s.newKeyed()), spare: newBatch(topic, s.newKeyed()),
+		next: map[int32]int64{}, reached: map[int32]bool{}}
+}
+
+// run polls, gathers and flushes until ctx ends.
+func (l *rekeyLoop) run(ctx context.Context) error {
+	wait, wake := idlePoll, context.Background()
+	for {
+		poll, cancel := context.WithTimeout(ctx, wait)
+		stop := context.AfterFunc(wake, cancel) // a flight has ended: the next one may start
+		fetches := l.consumer.PollRecords(poll, pollRecords)
+		stop()
+		cancel()
+		err := l.take(ctx, fetches)
+		if err == nil && ctx.Err() != nil {
+			err = l.finish(ctx)
+			l.consumer.AllowRebalance()
+			return err
+		}
+		if err == nil {
+			err = l.flushIfDue()
+		}
+		if err != nil {
+			l.consumer.AllowRebalance()
+			return err
+		}
+		wait, wake = l.patience()
+		l.consumer.AllowRebalance()
+	}
+}
+
+// finish sends what is pending when the stage stops. When it stops because the topic was replaced, the old topic's
+// offsets can't be committed any more, and need not be.
+func (l *rekeyLoop) finish(ctx context.Context) error {
+	err := l.drain()
+	if errors.Is(context.Cause(ctx), ErrTopicReplaced) {
+		return nil
+	}
+	return err
+}
+
+// take puts what was fetched into the open batch.
+func (l *rekeyLoop) take(ctx context.Context, fetches kgo.Fetches) error {
+	l.noticeAssignments()
+	for _, e := range fetches.Errors() {
+		var loss *kgo.ErrDataLoss
+		switch {
+		case errors.Is(e.Err, context.DeadlineExceeded), errors.Is(e.Err, context.Canceled):
+		case errors.As(e.Err, &loss):
+			l.stage.Logger.Error("raw partition was truncated, reading on from where it ends now", "stage", l.stage.name,
+				"topic", e.Topic, "partition", e.Partition, "error", e.Err)
+		default:
+			return fmt.Errorf("fetch from %s/%d: %w", e.Topic, e.Partition, e.Err)
+		}
+	}
+	for _, f := range fetches {
+		for _, t := range f.Topics {
+			for i := range t.Partitions {
+				if err := l.takePartition(ctx, codecs.TopicID(t.TopicID), &t.Partitions[i]); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	return nil
+}
+
+func (l *rekeyLoop) takePartition(ctx context.Context, topic codecs.TopicID, p *kgo.FetchPartition) error {
+	if topic != (codecs.TopicID{}) && topic != l.topic {
+		return ErrTopicReplaced
+	}
+	if len(p.Records) > 0 {
+		if next, first := l.next[p.Partition], p.Records[0].Offset; next < p.LogStartOffset && next < first {
+			l.noteLost(p.Partition, next, min(first, p.LogStartOffset))
+		}
+	}
+	l.stage.Metrics.read(l.stage.name, p.Records)
+	for _, r := range p.Records {
+		if l.open.full() {
+			if err := l.land(ctx); err != nil {
+				return err
+			}
+			l.flush()
+		}
+		l.takeRecord(r)
+	}
+	end := p.LastStableOffset
+	if end < 0 {
+		end = p.HighWatermark
+	}
+	l.reached[p.Partition] = l.next[p.Partition] >= end
+	return nil
+}
+
+func (l *rekeyLoop) takeRecord(r *kgo.Record) {
+	if l.open.empty() {
+		l.opened = time.Now()
+		l.late = l.opened.Sub(r.Timestamp)
+	}
+	l.next[r.Partition] = r.Offset + 1
+	l.open.passed(r)
+	if r.Attrs.IsControl() {
+		return
+	}
+	held, err := l.open.keyed.add(r, &l.open.counts)
+	l.open.held += held
+	if err != nil {
+		var why *codecs.RejectError
+		if !errors.As(err, &why) {
+			why = &codecs.RejectError{Reason: codecs.NotJSON, Detail: err.Error()}
+		}
+		l.stage.Metrics.reject(l.stage.name, why.Reason)
+		l.open.reject(r, codecs.DeadLetter{Topic: r.Topic, TopicID: l.topic, Partition: r.Partition, Offset: r.Offset,
+			Reason: why.Reason, Message: why.Error(), Stage: l.stage.name}, l.stage.deadLetters)
+	}
+}
+
+func (l *rekeyLoop) noteLost(partition int32, from, to int64) {
+	l.stage.Logger.Error("raw records expired before they were read, they are lost", "stage", l.stage.name,
+		"topic", l.stage.rawTopic, "partition", partition, "from_offset", from, "to_offset", to, "records", to-from)
+	if l.open.empty() {
+		l.opened = time.Now()
+	}
+	l.open.lost(l.stage.rawTopic, partition, from, to)
+}
+
+// patience says how long the next poll may wait, and what else ends it.
+func (l *rekeyLoop) patience() (time.Duration, context.Context) {
+	if l.flight != nil {
+		return idlePoll, l.flight.done
+	}
+	if l.open.empty() {
+		return idlePoll, context.Background()
+	}
+	return max(time.Until(l.opened.Add(l.linger())), time.Millisecond), context.Background()
+}
+
+// linger says how long the open batch stays open: the later its messages are, the longer, unless no more of them wait.
+func (l *rekeyLoop) linger() time.Duration {
+	backlog := false
+	for p := range l.next {
+		backlog = backlog || !l.reached[p]
+	}
+	if !backlog {
+		return liveLinger
+	}
+	return min(max(l.late/2, liveLinger), maxLinger)
+}
+
+func (l *rekeyLoop) flushIfDue() error {
+	if l.flight != nil {
+		if l.flight.done.Err() == nil {
+			return nil
+		}
+		if err := l.landed(); err != nil {
+			return err
+		}
+	}
+	if !l.open.empty() && (l.open.full() || time.Since(l.opened) >= l.linger()) {
+		l.flush()
+	}
+	return nil
+}
+
+// flush sends the open batch on its way and opens another. No other may be in flight.
+func (l *rekeyLoop) flush() {
+	done, finished := context.WithCancel(context.Background())
+	f := &flight{batch: l.open, done: done}
+	l.flight, l.open, l.spare = f, l.spare, nil
+	go func() {
+		defer finished()
+		f.err = l.deliver(f.batch)
+	}()
+}
+
+// deliver sends a batch's records, waits until all are acknowledged, and commits.
+func (l *rekeyLoop) deliver(b *batch) error {
+	start := time.Now()
+	records := b.flushed(l.stage.keyedStream, l.stage.countStream)
+	var left sync.WaitGroup
+	var failure atomic.Pointer[error]
+	left.Add(len(records))
+	acked := func(_ *kgo.Record, err error) {
+		if err != nil {
+			failure.CompareAndSwap(nil, &err)
+		}
+		left.Done()
+	}
+	for i := range records {
+		l.out.Send(&records[i], acked)
+	}
+	left.Wait() // ends: the client fails all its records when nothing moves for too long
+	if err := failure.Load(); err != nil {
+		return *err
+	}
+	err := l.commit(b)
+	l.stage.Metrics.flushed(l.stage.name, len(records), time.Since(start))
+	return err
+}
+
+// commit commits the batch's raw offsets with the topic's id, and looks at each partition's own result.
+func (l *rekeyLoop) commit(b *batch) error {
+	ctx, cancel := context.WithTimeout(context.Background(), l.stage.Kafka.SessionTimeout)
+	defer cancel()
+	id := fmt.Sprintf("%x", b.topic)
+	ctx = kgo.PreCommitFnContext(ctx, func(r *kmsg.OffsetCommitRequest) error {
+		for t := range r.Topics {
+			for p := range r.Topics[t].Partitions {
+				r.Topics[t].Partitions[p].Metadata = &id
+			}
+		}
+		return nil
+	})
+	heads := map[string]map[int32]kgo.EpochOffset{l.stage.rawTopic: b.heads}
+	for {
+		var failure error
+		l.consumer.CommitOffsetsSync(ctx, heads, func(_ *kgo.Client, _ *kmsg.OffsetCommitRequest, resp *kmsg.OffsetCommitResponse, err error) {
+			failure = commitError(resp, err)
+		})
+		if !errors.Is(failure, kerr.RebalanceInProgress) || ctx.Err() != nil {
+			if failure != nil {
+				return fmt.Errorf("commit offsets of group %s: %w", l.stage.group, failure)
+			}
+			return nil
+		}
+		time.Sleep(50 * time.Millisecond) // a group takes no commits for a moment while it hands out partitions
+	}
+}
+
+// commitError is the first error in a response: the call's own says nothing about the partitions'.
+func commitError(resp *kmsg.OffsetCommitResponse, err error) error {
+	if err != nil || resp == nil {
+		return err
+	}
+	for _, t := range resp.Topics {
+		for _, p := range t.Partitions {
+			if err := kerr.ErrorForCode(p.ErrorCode); err != nil {
+				return fmt.Errorf("partition %s/%d: %w", t.Topic, p.Partition, err)
+			}
+		}
+	}
+	return nil
+}
+
+// landed takes in the flight that has ended.
+func (l *rekeyLoop) landed() error {
+	f := l.flight
+	l.flight = nil
+	if f.err != nil {
+		return f.err
+	}
+	f.batch.reset()
+	l.spare = f.batch
+	return nil
+}
+
+// land waits for the flight, if there is one.
+func (l *rekeyLoop) land(ctx context.Context) error {
+	if l.flight == nil {
+		return nil
+	}
+	select {
+	case <-l.flight.done.Done():
+		return l.landed()
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// drain sends all that is pending and waits for it.
+func (l *rekeyLoop) drain() error {
+	ctx, cancel := context.WithTimeoutCause(context.Background(), drainTimeout,
+		fmt.Errorf("pending batch was not acknowledged within %s, it will be read again", drainTimeout))
+	defer cancel()
+	if err := l.land(ctx); err != nil {
+		return err
+	}
+	if l.open.empty() {
+		return nil
+	}
+	l.flush()
+	return l.land(ctx)
+}

@@ -1,0 +1,31 @@
+package processors
+
+import (
+	"github.com/lovoo/goka"
+
+	"github.com/potok-streams/potok/codecs"
+	"github.com/potok-streams/potok/internal/engine"
+)
+
+// Users returns the group that keeps the newest publication of each user.
+func Users(n codecs.Names, m *Metrics) engine.Group {
+	callback := func(ctx goka.Context, msg any) {
+		row, ok := rowOf(ctx)
+		if !ok {
+			return
+		}
+		known, _ := row.(*codecs.User)
+		ctx.SetValue(codecs.NewerUser(known, msg.(*codecs.User)))
+	}
+	return engine.Group{
+		Name: "users",
+		Graph: goka.DefineGroup(goka.Group(n.UsersGroup()),
+			goka.Input(goka.Stream(n.UsersStream()), codecs.UserCodec{}, callback),
+			goka.Persist(codecs.UserCodec{}),
+		),
+		Merge: MergeRows(n, m),
+		// The user itself: it is as new as the row, and is written again.
+		Touch: func(row []byte) (string, []byte, error) { return n.UsersStream(), row, nil },
+		Stale: func(topic string) { m.stale(topic, false) },
+	}
+}
