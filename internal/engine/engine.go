@@ -182,10 +182,8 @@ func (s *state) update(merge Merge, stale func(topic, key string, kept []byte) e
 				return fmt.Errorf("merge a row of %s/%d at offset %d: %w", topic, ctx.Partition(), ctx.Offset(), err)
 			}
 		}
-		if isStale {
+		if err = st.Set(key, kept); err == nil && isStale {
 			err = stale(topic, key, kept)
-		} else {
-			err = st.Set(key, kept)
 		}
 		if err == nil && applied != nil {
 			err = applied(topic, key, kept)

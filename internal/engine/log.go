@@ -14,6 +14,8 @@ func (l gokaLogger) Printf(format string, args ...any) {
 	l.log.Debug("goka", "text", strings.TrimSpace(fmt.Sprintf(format, args...)))
 }
 
+func (l gokaLogger) Print(args ...any) { l.Println(args...) }
+
 func (l gokaLogger) Println(args ...any) {
 	l.log.Debug("goka", "text", strings.TrimSpace(fmt.Sprintln(args...)))
 }

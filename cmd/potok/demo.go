@@ -1,0 +1,132 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/potok-streams/potok/codecs"
+	"github.com/potok-streams/potok/emitters"
+	"github.com/potok-streams/potok/internal/app"
+	"github.com/potok-streams/potok/internal/broker"
+	"github.com/potok-streams/potok/internal/kafka"
+	"github.com/potok-streams/potok/internal/topology"
+)
+
+func (p *program) demo() *cobra.Command {
+	var d dataDir
+	var v viewing
+	users := emitters.DefaultUsersConfig()
+	port, duration := 0, time.Duration(0)
+	cmd := &cobra.Command{
+		Use:   "demo",
+		Short: "Show everything at work: broker, emitters, processors, views and page in one process",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := v.validate(); err != nil {
+				return err
+			}
+			users.Every, users.Topic = 0, codecs.DefaultNames().Users
+			if err := users.Validate(); err != nil {
+				return fmt.Errorf("%w: %w", errUse, err)
+			}
+			ctx := cmd.Context()
+			if duration > 0 {
+				var cancel context.CancelFunc
+				ctx, cancel = context.WithTimeout(ctx, duration)
+				defer cancel()
+			}
+			return p.runDemo(ctx, &d, &v, users, port)
+		},
+	}
+	f := cmd.Flags()
+	d.flags(f)
+	v.flags(f)
+	f.IntVar(&port, "kafka-port", 0, "`port` on which the broker lets other Kafka clients in; 0: a free one")
+	f.IntVar(&users.Count, "users", 0, "stop the emitters, not the demo, after so many users; 0: never")
+	f.Float64Var(&users.Rate, "rate", 5, "users a second")
+	f.Uint64Var(&users.Seed, "seed", users.Seed, "the same seed gives the same users and events")
+	f.DurationVar(&duration, "duration", 0, "end everything after so long; 0: at Ctrl-C")
+	return cmd
+}
+
+// runDemo keeps nothing: broker and state are gone when it ends.
+func (p *program) runDemo(ctx context.Context, d *dataDir, v *viewing, users emitters.UsersConfig, port int) error {
+	b, err := broker.Start(broker.Config{Address: fmt.Sprintf("127.0.0.1:%d", port)})
+	if err != nil {
+		return err
+	}
+	defer b.Close()
+	c := connection{kafka: kafka.Defaults(), topics: topology.Config{Names: codecs.DefaultNames(), Partitions: broker.Partitions}}
+	c.kafka.BootstrapServers = b.Addresses()
+
+	parent, err := d.resolve()
+	if err != nil {
+		return err
+	}
+	state := dataDir{path: filepath.Join(parent, fmt.Sprintf("demo-%d", os.Getpid()))}
+	defer os.RemoveAll(state.path)
+
+	events := emitters.DefaultEventsConfig()
+	events.UsersTopic, events.EventsTopic = c.topics.Names.Users, c.topics.Names.Events
+	events.Seed, events.Logger = users.Seed, p.log
+	o := processing{stages: []string{stageRekey, stageUsers, stageActivity, stageEventTypes}}
+	return p.serveAll(ctx, &c, &state, &o, v, func(url string) []app.Stage {
+		fmt.Fprintf(p.stderr, "page: %s   kafka: %s\n", url, c.kafka.BootstrapServers[0])
+		return []app.Stage{
+			{Name: "emit-users", Run: func(ctx context.Context, ready func()) error {
+				cl, err := c.kafka.Client()
+				if err != nil {
+					return err
+				}
+				defer cl.Close()
+				ready()
+				if _, err := emitters.EmitUsers(ctx, users, cl); err != nil {
+					return err
+				}
+				<-ctx.Done() // the users are out, the demo goes on
+				return nil
+			}},
+			{Name: "emit-events", Run: func(ctx context.Context, ready func()) error {
+				ready()
+				_, err := emitters.EmitEvents(ctx, events, c.kafka)
+				return err
+			}},
+			p.showStage(url),
+		}
+	})
+}
+
+func (p *program) broker() *cobra.Command {
+	var cfg broker.Config
+	cmd := &cobra.Command{
+		Use:   "broker",
+		Short: "Run the embedded broker alone, for development",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			b, err := broker.Start(cfg)
+			if err != nil {
+				return err
+			}
+			defer b.Close()
+			fmt.Fprintf(p.stdout, "KAFKA_BOOTSTRAP_SERVERS=%s\n", b.Addresses()[0])
+			<-cmd.Context().Done()
+			return nil
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&cfg.Address, "listen", "127.0.0.1:9092", "`host:port` on the loopback")
+	f.StringVar(&cfg.Dir, "broker-dir", "", "keep the topics in this `directory`; by default they are gone when the broker ends")
+	return cmd
+}
+
+// showStage draws the tables in the terminal.
+func (p *program) showStage(url string) app.Stage {
+	return app.Stage{Name: "terminal", Run: func(ctx context.Context, ready func()) error {
+		ready()
+		<-ctx.Done()
+		return nil
+	}}
+}

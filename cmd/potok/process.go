@@ -1,0 +1,124 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/http/pprof"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"github.com/spf13/cobra"
+
+	"github.com/potok-streams/potok/internal/app"
+)
+
+func (p *program) process() *cobra.Command {
+	var c connection
+	var d dataDir
+	var o processing
+	var metricsListen string
+	cmd := &cobra.Command{
+		Use:   "process",
+		Short: "Run processors",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := errors.Join(c.complete(p.getenv), o.validate()); err != nil {
+				return err
+			}
+			unlock, err := d.open("process")
+			if err != nil {
+				return err
+			}
+			defer unlock()
+			if err := c.prepare(cmd.Context(), p); err != nil {
+				return err
+			}
+			var health app.Health
+			registry := newRegistry()
+			guard := newDiskGuard()
+			tiers, err := o.tiers(&c, &d, p.log, registry, guard.failed)
+			if err != nil {
+				return err
+			}
+			tiers = append([][]app.Stage{{guard.stage()}}, tiers...)
+			if metricsListen != "" {
+				l, err := listen(metricsListen, "--metrics-listen")
+				if err != nil {
+					return err
+				}
+				tiers = append(tiers, []app.Stage{httpStage("metrics", l, &http.Server{Handler: ownPort(&health, registry), ReadHeaderTimeout: 10 * time.Second})})
+			}
+			p.log.Info("processing", "stages", o.stages, "brokers", c.kafka.BootstrapServers, "data_dir", d.path)
+			return app.Run(cmd.Context(), &health, p.log, stopDeadline, tiers...)
+		},
+	}
+	f := cmd.Flags()
+	c.flags(f)
+	d.flags(f)
+	o.flags(f)
+	f.StringVar(&metricsListen, "metrics-listen", "", "`host:port` of /metrics, /healthz, /readyz and /debug/pprof; off by default")
+	return cmd
+}
+
+func newRegistry() *prometheus.Registry {
+	r := prometheus.NewRegistry()
+	r.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return r
+}
+
+// ownPort is what a program without the views serves about itself.
+func ownPort(health *app.Health, registry *prometheus.Registry) http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
+		ok, detail := health.Ready()
+		w.Header().Set("Content-Type", "application/json")
+		if !ok {
+			w.WriteHeader(http.StatusServiceUnavailable)
+		}
+		_ = json.NewEncoder(w).Encode(map[string]any{"ready": ok, "stages": detail}) // the client went away
+	})
+	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
+	mux.HandleFunc("/debug/pprof/", pprof.Index)
+	mux.HandleFunc("/debug/pprof/cmdline", pprof.Cmdline)
+	mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
+	mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
+	mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
+	return mux
+}
+
+func listen(address, flag string) (net.Listener, error) {
+	l, err := net.Listen("tcp", address)
+	if err != nil {
+		return nil, fmt.Errorf("listen on %s: %w: give another %s", address, err, flag)
+	}
+	return l, nil
+}
+
+// httpGrace is how long requests may go on when a server stops.
+const httpGrace = 3 * time.Second
+
+// httpStage serves on a listener. It can be run once: the listener is used up.
+func httpStage(name string, l net.Listener, srv *http.Server) app.Stage {
+	return app.Stage{Name: name, Run: func(ctx context.Context, ready func()) error {
+		ready()
+		done := make(chan error, 1)
+		go func() { done <- srv.Serve(l) }()
+		select {
+		case err := <-done:
+			return app.Fatal(err)
+		case <-ctx.Done():
+		}
+		grace, cancel := context.WithTimeout(context.Background(), httpGrace)
+		defer cancel()
+		if err := srv.Shutdown(grace); err != nil {
+			return errors.Join(err, srv.Close())
+		}
+		return nil
+	}}
+}

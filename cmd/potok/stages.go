@@ -1,0 +1,121 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/spf13/pflag"
+
+	"github.com/potok-streams/potok/internal/app"
+	"github.com/potok-streams/potok/internal/engine"
+	"github.com/potok-streams/potok/internal/purge"
+	"github.com/potok-streams/potok/processors"
+)
+
+// stopDeadline bounds a clean stop of everything.
+const stopDeadline = 9 * time.Second
+
+// The values of --stages.
+const (
+	stageRekey      = "rekey"
+	stageUsers      = "users"
+	stageActivity   = "activity"
+	stageEventTypes = "event-types"
+)
+
+// processing holds the flags of a command that runs processors.
+type processing struct {
+	stages   []string
+	instance string
+	standby  bool
+}
+
+func (o *processing) flags(f *pflag.FlagSet) {
+	f.StringSliceVar(&o.stages, "stages", []string{stageRekey, stageUsers, stageActivity, stageEventTypes}, "which stages to run")
+	f.StringVar(&o.instance, "instance-id", "", "`name` of this instance in its consumer groups, the same after a restart; by default one that is kept in --data-dir")
+	f.BoolVar(&o.standby, "standby", false, "also keep the tables of the other instances' partitions up to date, to take over quickly")
+}
+
+func (o *processing) validate() error {
+	if len(o.stages) == 0 {
+		return fmt.Errorf("%w: --stages is empty", errUse)
+	}
+	for _, s := range o.stages {
+		if !slices.Contains([]string{stageRekey, stageUsers, stageActivity, stageEventTypes}, s) {
+			return fmt.Errorf("%w: --stages %q: use some of rekey,users,activity,event-types", errUse, s)
+		}
+	}
+	return nil
+}
+
+// tiers returns the stages that process, in the order in which they start.
+func (o *processing) tiers(c *connection, d *dataDir, log *slog.Logger, registry prometheus.Registerer, diskFailed func(error)) ([][]app.Stage, error) {
+	instance := o.instance
+	if instance == "" {
+		var err error
+		if instance, err = d.instance(); err != nil {
+			return nil, err
+		}
+	}
+	metrics := processors.NewMetrics(registry)
+	names := c.topics.Names
+	cfg := engine.Config{Kafka: c.kafka, Dir: filepath.Join(d.path, "process"), Instance: instance, Standby: o.standby, Logger: log, OnDiskFailure: diskFailed}
+	var tables, rekeys []app.Stage
+	for _, g := range []engine.Group{processors.Users(names, metrics), processors.Activity(names, metrics), processors.EventTypes(names, metrics)} {
+		if slices.Contains(o.stages, g.Name) {
+			p := engine.NewProcessor(cfg, g)
+			tables = append(tables, app.Stage{Name: g.Name, Run: p.Run, Progress: func() any { return p.Progress() }})
+		}
+	}
+	if slices.Contains(o.stages, stageRekey) {
+		for _, r := range []*processors.Rekey{processors.RekeyUsers(names), processors.RekeyEvents(names)} {
+			r.Kafka, r.Instance, r.Logger, r.Metrics = c.kafka, instance, log, metrics
+			rekeys = append(rekeys, app.Stage{Name: r.Name(), Run: func(ctx context.Context, ready func()) error {
+				err := r.Run(ctx, ready)
+				if errors.Is(err, processors.ErrTopicReplaced) {
+					return fmt.Errorf("%w: %w", app.ErrReplaced, err)
+				}
+				return err
+			}})
+		}
+		p := purge.New(c.kafka, c.topics, log)
+		tables = append(tables, app.Stage{Name: "purge", Run: p.Run})
+	}
+	// Rekey stops first: what it has sent by then is counted before the tables stop.
+	return [][]app.Stage{tables, rekeys}, nil
+}
+
+// diskGuard turns a disk failure, reported from anywhere, into a stage that fails for good.
+type diskGuard chan error
+
+func newDiskGuard() diskGuard { return make(diskGuard, 1) }
+
+func (g diskGuard) failed(err error) {
+	select {
+	case g <- err:
+	default: // the first is enough
+	}
+}
+
+func (g diskGuard) stage() app.Stage {
+	return app.Stage{Name: "disk", Run: func(ctx context.Context, ready func()) error {
+		ready()
+		select {
+		case <-ctx.Done():
+			return nil
+		case err := <-g:
+			advice := "see to the disk of --data-dir and start again; other instances take over meanwhile"
+			if strings.Contains(err.Error(), "no space left") {
+				advice = "make room on the disk of --data-dir and start again; other instances take over meanwhile"
+			}
+			return app.Fatal(fmt.Errorf("%w: %s", err, advice))
+		}
+	}}
+}

@@ -1,0 +1,97 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/potok-streams/potok/internal/topology"
+)
+
+func (p *program) topics() *cobra.Command {
+	var c connection
+	check := false
+	output := "table"
+	cmd := &cobra.Command{
+		Use:   "topics",
+		Short: "Show the topics that Potok needs, and make those that are missing",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := c.complete(p.getenv); err != nil {
+				return err
+			}
+			if output != "table" && output != "json" {
+				return fmt.Errorf("%w: -o %q: use table or json", errUse, output)
+			}
+			if !check {
+				if err := c.prepare(cmd.Context(), p); err != nil {
+					return err
+				}
+			} else if err := c.kafka.Ping(cmd.Context(), connectTimeout); err != nil {
+				return err
+			}
+			m, err := topology.NewManager(c.topics, c.kafka)
+			if err != nil {
+				return err
+			}
+			defer m.Close()
+			findings, err := m.Check(cmd.Context())
+			if err != nil {
+				return err
+			}
+			p.showTopics(c.topics, findings, output)
+			if len(findings) > 0 {
+				return errDifference
+			}
+			return nil
+		},
+	}
+	f := cmd.Flags()
+	c.flags(f)
+	f.BoolVar(&check, "check", false, "make nothing, only check; exit code 3 if something is wrong")
+	f.StringVarP(&output, "output", "o", output, "table or json")
+	return cmd
+}
+
+func (p *program) showTopics(cfg topology.Config, findings []topology.Finding, output string) {
+	if output == "json" {
+		e := json.NewEncoder(p.stdout)
+		e.SetIndent("", "  ")
+		_ = e.Encode(map[string]any{"topics": cfg.Topics(), "findings": findings})
+		return
+	}
+	w := tabwriter.NewWriter(p.stdout, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "TOPIC\tKIND\tREAD BY")
+	for _, t := range cfg.Topics() {
+		fmt.Fprintf(w, "%s\t%s\t%v\n", t.Name, t.Kind, t.Readers)
+	}
+	w.Flush()
+	for _, f := range findings {
+		fmt.Fprintln(p.stdout, f)
+	}
+}
+
+func (p *program) health() *cobra.Command {
+	url := ""
+	cmd := &cobra.Command{
+		Use:   "health",
+		Short: "Ask a running potok whether it is well, for container health checks",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			client := http.Client{Timeout: 5 * time.Second}
+			resp, err := client.Get(url)
+			if err != nil {
+				return err
+			}
+			defer resp.Body.Close()
+			if resp.StatusCode != http.StatusOK {
+				return fmt.Errorf("%s says %s", url, resp.Status)
+			}
+			return nil
+		},
+	}
+	cmd.Flags().StringVar(&url, "url", "http://127.0.0.1:8080/readyz", "what to ask")
+	return cmd
+}

@@ -1,0 +1,173 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+	"github.com/twmb/franz-go/pkg/kadm"
+
+	"github.com/potok-streams/potok/codecs"
+	"github.com/potok-streams/potok/internal/app"
+	"github.com/potok-streams/potok/internal/engine"
+	"github.com/potok-streams/potok/processors"
+	"github.com/potok-streams/potok/views"
+)
+
+// viewing holds the flags of a command that serves.
+type viewing struct {
+	listen    string
+	tokenFile string
+	certFile  string
+	keyFile   string
+}
+
+func (o *viewing) flags(f *pflag.FlagSet) {
+	f.StringVar(&o.listen, "listen", "127.0.0.1:8080", "`host:port` of the page and the HTTP interface")
+	f.StringVar(&o.tokenFile, "auth-token-file", "", "`file` with a token that clients must send as Authorization: Bearer")
+	f.StringVar(&o.certFile, "http-cert-file", "", "PEM `file` of the server's certificate; with --http-key-file the server speaks TLS")
+	f.StringVar(&o.keyFile, "http-key-file", "", "PEM `file` of the server's key")
+}
+
+func (o *viewing) validate() error {
+	if (o.certFile == "") != (o.keyFile == "") {
+		return fmt.Errorf("%w: TLS needs both --http-cert-file and --http-key-file", errUse)
+	}
+	return nil
+}
+
+// server is the views of a program: the tables' stages, and the HTTP stage, which starts last and stops first.
+type server struct {
+	tables []app.Stage
+	http   []app.Stage
+	url    string
+}
+
+// open makes the views' stages; the listener is bound when it returns. closing is to be called after the stages have
+// stopped.
+func (o *viewing) open(c *connection, d *dataDir, log *slog.Logger, registry *prometheus.Registry, health *app.Health, diskFailed func(error)) (s *server, closing func(), err error) {
+	token := ""
+	if o.tokenFile != "" {
+		b, err := os.ReadFile(o.tokenFile)
+		if err != nil {
+			return nil, nil, fmt.Errorf("%w: read --auth-token-file: %w", errUse, err)
+		}
+		if token = strings.TrimSpace(string(b)); token == "" {
+			return nil, nil, fmt.Errorf("%w: --auth-token-file %s is empty", errUse, o.tokenFile)
+		}
+	}
+	names := c.topics.Names
+	index := views.NewIndex()
+	cfg := engine.Config{Kafka: c.kafka, Dir: filepath.Join(d.path, "view"), Logger: log, OnDiskFailure: diskFailed}
+	merge := processors.MergeRows(names, nil)
+	activity := engine.NewView(cfg, names.ActivityTable(), codecs.ActivityCodec{}, merge, func(_, key string, row []byte) error {
+		a, err := codecs.DecodeActivity(row)
+		if err == nil {
+			index.ApplyActivity(key, a)
+		}
+		return err
+	})
+	counts := engine.NewView(cfg, names.EventTypesTable(), codecs.TallyCodec{}, merge, func(_, key string, row []byte) error {
+		t, err := codecs.DecodeTally(row)
+		if err == nil {
+			index.ApplyCount(key, t)
+		}
+		return err
+	})
+	cl, err := c.kafka.Client()
+	if err != nil {
+		return nil, nil, err
+	}
+	meter := views.NewMeter(kadm.NewClient(cl), names, map[string]views.Positions{names.ActivityTable(): activity.Positions, names.EventTypesTable(): counts.Positions}, log)
+	web, err := views.NewServer(views.Config{
+		Index: index,
+		Lookup: func(id string) (*codecs.Activity, error) {
+			row, err := activity.Get(id)
+			a, _ := row.(*codecs.Activity)
+			return a, err
+		},
+		LagMeter: meter, Readiness: health, Logger: log, Registry: registry, AuthToken: token, Version: version,
+		RawTopics: [2]string{names.Users, names.Events},
+	})
+	if err != nil {
+		cl.Close()
+		return nil, nil, err
+	}
+	l, scheme, err := o.bind()
+	if err != nil {
+		cl.Close()
+		return nil, nil, err
+	}
+	addr := l.Addr().(*net.TCPAddr)
+	if token == "" && !addr.IP.IsLoopback() {
+		log.Warn("anybody who reaches this address can read everything: set --auth-token-file or listen on the loopback only", "listen", addr.String())
+	}
+	s = &server{url: scheme + "://" + addr.String()}
+	s.tables = []app.Stage{
+		{Name: activity.Name(), Run: activity.Run, Progress: func() any { return activity.Progress() }},
+		{Name: counts.Name(), Run: counts.Run, Progress: func() any { return counts.Progress() }},
+	}
+	s.http = []app.Stage{httpStage("http", l, views.HTTPServer(web)), {Name: "lag", Run: meter.Run}, {Name: "streams", Run: func(ctx context.Context, ready func()) error {
+		ready()
+		return web.Run(ctx)
+	}}}
+	return s, cl.Close, nil
+}
+
+// bind listens, with TLS if there is a certificate.
+func (o *viewing) bind() (l net.Listener, scheme string, err error) {
+	if l, err = listen(o.listen, "--listen"); err != nil || o.certFile == "" {
+		return l, "http", err
+	}
+	cert, err := tls.LoadX509KeyPair(o.certFile, o.keyFile)
+	if err != nil {
+		return nil, "", errors.Join(fmt.Errorf("%w: load --http-cert-file and --http-key-file: %w", errUse, err), l.Close())
+	}
+	return tls.NewListener(l, &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{cert}}), "https", nil
+}
+
+func (p *program) view() *cobra.Command {
+	var c connection
+	var d dataDir
+	var o viewing
+	cmd := &cobra.Command{
+		Use:   "view",
+		Short: "Serve the results: page, HTTP interface, live stream",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := errors.Join(c.complete(p.getenv), o.validate()); err != nil {
+				return err
+			}
+			unlock, err := d.open("view")
+			if err != nil {
+				return err
+			}
+			defer unlock()
+			if err := c.prepare(cmd.Context(), p); err != nil {
+				return err
+			}
+			var health app.Health
+			guard := newDiskGuard()
+			s, closing, err := o.open(&c, &d, p.log, newRegistry(), &health, guard.failed)
+			if err != nil {
+				return err
+			}
+			defer closing()
+			p.log.Info("serving", "url", s.url, "brokers", c.kafka.BootstrapServers, "data_dir", d.path)
+			return app.Run(cmd.Context(), &health, p.log, stopDeadline, []app.Stage{guard.stage()}, s.tables, s.http)
+		},
+	}
+	f := cmd.Flags()
+	c.flags(f)
+	d.flags(f)
+	o.flags(f)
+	return cmd
+}

@@ -1,0 +1,348 @@
+// Package topology knows which topics Potok needs and what they must be like. It makes those that are missing and checks
+// the rest: a wrong partition count or a table that is not compacted would give wrong results much later.
+package topology
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/potok-streams/potok/codecs"
+	"github.com/potok-streams/potok/internal/kafka"
+)
+
+// Config says what the topics are to be like where Potok makes them.
+type Config struct {
+	Names             codecs.Names
+	Partitions        int // of Potok's own topics, a power of two
+	ReplicationFactor int // 0: 3, or the number of brokers if that is fewer
+}
+
+// Validate reports what is wrong with the settings.
+func (c Config) Validate() error {
+	var errs []error
+	if c.Partitions < 1 || c.Partitions&(c.Partitions-1) != 0 {
+		errs = append(errs, fmt.Errorf("--partitions is %d: it must be a power of two, because of how goka places keys", c.Partitions))
+	}
+	if c.ReplicationFactor < 0 {
+		errs = append(errs, fmt.Errorf("--replication-factor is %d", c.ReplicationFactor))
+	}
+	if c.Names.Users == c.Names.Events {
+		errs = append(errs, fmt.Errorf("--users-topic and --events-topic are both %q", c.Names.Users))
+	}
+	if c.Names.Prefix == "" || strings.Trim(c.Names.Prefix, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-") != "" {
+		errs = append(errs, fmt.Errorf("--prefix %q: letters, digits, '.', '_' and '-' only, and at least one", c.Names.Prefix))
+	}
+	return errors.Join(errs...)
+}
+
+// Kind says what a topic is for.
+type Kind string
+
+// The kinds of topics.
+const (
+	Raw         Kind = "raw"          // others publish here; Potok takes it as it is
+	Stream      Kind = "stream"       // between stages; purged below what has been read
+	Table       Kind = "table"        // compacted changelog
+	DeadLetters Kind = "dead letters" // kept for ever
+)
+
+// Topic is one topic and what it must be like.
+type Topic struct {
+	Name       string
+	Kind       Kind
+	Readers    []string          // consumer groups that read it
+	Partitions int               // wanted; a raw topic may have any number
+	Configs    map[string]string // wanted; of a raw topic only where Potok makes it
+}
+
+const (
+	maxMessageBytes    = 16 << 20 // of streams and tables: well above what a batch or a row can become
+	maxDeadLetterBytes = 96 << 20 // below what a broker takes in one request by default (100 MiB)
+)
+
+// Topics returns all topics.
+func (c Config) Topics() []Topic {
+	n := c.Names
+	kept := map[string]string{"cleanup.policy": "delete", "retention.ms": "-1", "retention.bytes": "-1", "max.message.bytes": strconv.Itoa(maxMessageBytes)}
+	letters := maps.Clone(kept)
+	letters["max.message.bytes"] = strconv.Itoa(maxDeadLetterBytes)
+	letters["message.timestamp.after.max.ms"] = "9223372036854775807" // a letter has its record's time stamp, whatever that is
+	// The hours that compaction waits are the time in which a row that a paused owner wrote can be put right.
+	table := map[string]string{"cleanup.policy": "compact", "min.compaction.lag.ms": "86400000", "max.message.bytes": strconv.Itoa(maxMessageBytes)}
+	raw := map[string]string{"cleanup.policy": "delete", "retention.ms": "-1"}
+	return []Topic{
+		{n.Users, Raw, []string{n.RekeyUsersGroup()}, c.Partitions, raw},
+		{n.Events, Raw, []string{n.RekeyEventsGroup()}, c.Partitions, raw},
+		{n.UsersStream(), Stream, []string{n.UsersGroup()}, c.Partitions, kept},
+		{n.ActivityStream(), Stream, []string{n.ActivityGroup()}, c.Partitions, kept},
+		{n.EventTypesStream(), Stream, []string{n.EventTypesGroup()}, c.Partitions, kept},
+		{n.UsersTable(), Table, []string{n.ActivityGroup()}, c.Partitions, table},
+		{n.ActivityTable(), Table, nil, c.Partitions, table},
+		{n.EventTypesTable(), Table, nil, c.Partitions, table},
+		{n.DeadLetters(), DeadLetters, nil, c.Partitions, letters},
+	}
+}
+
+// Finding is something about a topic that is not as it must be, and what to do about it.
+type Finding struct {
+	Topic  string
+	What   string
+	Advice string
+}
+
+func (f Finding) String() string { return f.Topic + ": " + f.What + ": " + f.Advice }
+
+// Manager makes and checks the topics of one cluster.
+type Manager struct {
+	cfg   Config
+	admin *kadm.Client
+}
+
+// NewManager connects to the cluster; the caller closes it.
+func NewManager(cfg Config, k kafka.Config) (*Manager, error) {
+	cl, err := k.Client(kgo.RetryTimeout(15 * time.Second))
+	if err != nil {
+		return nil, err
+	}
+	return &Manager{cfg, kadm.NewClient(cl)}, nil
+}
+
+// Close closes the connections.
+func (m *Manager) Close() { m.admin.Close() }
+
+// Ensure makes the topics that are missing, and returns an error that names every finding about the others.
+func (m *Manager) Ensure(ctx context.Context) (made []string, err error) {
+	if made, err = m.create(ctx, m.cfg.Topics()); err != nil {
+		return made, err
+	}
+	if err := m.fitDeadLetters(ctx); err != nil {
+		return made, err
+	}
+	findings, err := m.Check(ctx)
+	if err != nil {
+		return made, err
+	}
+	var errs []error
+	for _, f := range findings {
+		errs = append(errs, errors.New(f.String()))
+	}
+	return made, errors.Join(errs...)
+}
+
+// EnsureRaw makes the raw topics that are missing.
+func (m *Manager) EnsureRaw(ctx context.Context) (made []string, err error) {
+	var raw []Topic
+	for _, t := range m.cfg.Topics() {
+		if t.Kind == Raw {
+			raw = append(raw, t)
+		}
+	}
+	return m.create(ctx, raw)
+}
+
+// create makes those of the topics that are missing and waits until all of them have leaders.
+func (m *Manager) create(ctx context.Context, topics []Topic) (made []string, err error) {
+	existing, err := m.existing(ctx)
+	if err != nil {
+		return nil, err
+	}
+	factor, err := m.replicationFactor(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, t := range topics {
+		if _, ok := existing[t.Name]; ok {
+			continue
+		}
+		configs := map[string]*string{}
+		for k, v := range t.Configs {
+			configs[k] = kadm.StringPtr(v)
+		}
+		r, err := m.admin.CreateTopic(ctx, int32(t.Partitions), int16(factor), configs, t.Name)
+		if err == nil {
+			err = r.Err
+		}
+		switch {
+		case errors.Is(err, kerr.TopicAlreadyExists): // another instance was quicker
+		case err != nil:
+			return made, fmt.Errorf("make topic %s with %d partitions, replication factor %d: %w", t.Name, t.Partitions, factor, err)
+		default:
+			made = append(made, t.Name)
+		}
+	}
+	return made, m.settle(ctx, topics)
+}
+
+// settle waits until the brokers tell of all the topics with all their partitions' leaders: just made, they may not yet.
+func (m *Manager) settle(ctx context.Context, topics []Topic) error {
+	deadline := time.Now().Add(30 * time.Second)
+	for {
+		existing, err := m.existing(ctx)
+		if err != nil {
+			return err
+		}
+		var missing []string
+		for _, t := range topics {
+			d, ok := existing[t.Name]
+			if !ok {
+				missing = append(missing, t.Name)
+				continue
+			}
+			for _, p := range d.Partitions {
+				if p.Leader < 0 || p.Err != nil {
+					missing = append(missing, fmt.Sprintf("%s/%d", t.Name, p.Partition))
+				}
+			}
+		}
+		if len(missing) == 0 {
+			return nil
+		}
+		if time.Now().After(deadline) {
+			return fmt.Errorf("topics have no leader: %s: see whether all brokers are up", strings.Join(missing, ", "))
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+}
+
+// existing returns those of our topics that exist.
+func (m *Manager) existing(ctx context.Context) (kadm.TopicDetails, error) {
+	var names []string
+	for _, t := range m.cfg.Topics() {
+		names = append(names, t.Name)
+	}
+	details, err := m.admin.ListTopics(ctx, names...)
+	if err != nil {
+		return nil, fmt.Errorf("list topics: %w", err)
+	}
+	for name, d := range details {
+		switch {
+		case errors.Is(d.Err, kerr.UnknownTopicOrPartition):
+			delete(details, name)
+		case d.Err != nil && !errors.Is(d.Err, kerr.LeaderNotAvailable):
+			return nil, fmt.Errorf("look up topic %s: %w", name, d.Err)
+		}
+	}
+	return details, nil
+}
+
+func (m *Manager) replicationFactor(ctx context.Context) (int, error) {
+	if m.cfg.ReplicationFactor > 0 {
+		return m.cfg.ReplicationFactor, nil
+	}
+	brokers, err := m.admin.ListBrokers(ctx)
+	if err != nil {
+		return 0, fmt.Errorf("list brokers: %w", err)
+	}
+	return min(3, len(brokers)), nil
+}
+
+// headersRoom is what a dead letter may be larger than the raw record that it holds.
+const headersRoom = 1 << 20
+
+// fitDeadLetters raises the limit of the dead letter queue above those of the raw topics, which anybody may change.
+func (m *Manager) fitDeadLetters(ctx context.Context) error {
+	limits, err := m.configs(ctx, m.cfg.Names.Users, m.cfg.Names.Events, m.cfg.Names.DeadLetters())
+	if err != nil {
+		return err
+	}
+	limit := func(topic string) int {
+		n, _ := strconv.Atoi(limits[topic]["max.message.bytes"])
+		return n
+	}
+	need := max(limit(m.cfg.Names.Users), limit(m.cfg.Names.Events)) + headersRoom
+	if limit(m.cfg.Names.DeadLetters()) >= need {
+		return nil
+	}
+	value := strconv.Itoa(need)
+	r, err := m.admin.AlterTopicConfigs(ctx, []kadm.AlterConfig{{Op: kadm.SetConfig, Name: "max.message.bytes", Value: &value}}, m.cfg.Names.DeadLetters())
+	if err == nil && len(r) > 0 {
+		err = r[0].Err
+	}
+	if err != nil {
+		return fmt.Errorf("raise max.message.bytes of %s to %d: %w", m.cfg.Names.DeadLetters(), need, err)
+	}
+	return nil
+}
+
+func (m *Manager) configs(ctx context.Context, topics ...string) (map[string]map[string]string, error) {
+	described, err := m.admin.DescribeTopicConfigs(ctx, topics...)
+	if err != nil {
+		return nil, fmt.Errorf("describe topics: %w", err)
+	}
+	out := map[string]map[string]string{}
+	for _, d := range described {
+		if d.Err != nil {
+			return nil, fmt.Errorf("describe topic %s: %w", d.Name, d.Err)
+		}
+		out[d.Name] = map[string]string{}
+		for _, c := range d.Configs {
+			out[d.Name][c.Key] = c.MaybeValue()
+		}
+	}
+	return out, nil
+}
+
+// Check returns everything about the topics that is not as it must be, missing ones included. It changes nothing.
+func (m *Manager) Check(ctx context.Context) ([]Finding, error) {
+	existing, err := m.existing(ctx)
+	if err != nil {
+		return nil, err
+	}
+	names := slices.Sorted(maps.Keys(existing))
+	configs := map[string]map[string]string{}
+	if len(names) > 0 {
+		if configs, err = m.configs(ctx, names...); err != nil {
+			return nil, err
+		}
+	}
+	var findings []Finding
+	for _, t := range m.cfg.Topics() {
+		d, ok := existing[t.Name]
+		if !ok {
+			findings = append(findings, Finding{t.Name, "does not exist", "run potok topics to make it"})
+			continue
+		}
+		if t.Kind == Raw {
+			continue
+		}
+		if n := len(d.Partitions); n != t.Partitions {
+			findings = append(findings, Finding{t.Name, fmt.Sprintf("has %d partitions instead of %d", n, t.Partitions),
+				fmt.Sprintf("give --partitions %d if that is what was chosen when it was made, or run potok reset to start anew", n)})
+		}
+		findings = append(findings, wrongConfigs(t, configs[t.Name])...)
+	}
+	return findings, nil
+}
+
+// wrongConfigs compares what matters for results: how a topic is cleaned, and that messages fit.
+func wrongConfigs(t Topic, got map[string]string) []Finding {
+	var findings []Finding
+	wrong := func(key, why string) {
+		findings = append(findings, Finding{t.Name, fmt.Sprintf("%s is %q", key, got[key]), fmt.Sprintf("set %s=%s: %s", key, t.Configs[key], why)})
+	}
+	if got["cleanup.policy"] != t.Configs["cleanup.policy"] {
+		wrong("cleanup.policy", "rows or messages would vanish, or never")
+	}
+	if want, ok := t.Configs["retention.ms"]; ok && got["retention.ms"] != want {
+		wrong("retention.ms", "messages must not expire before they are read")
+	}
+	have, _ := strconv.Atoi(got["max.message.bytes"])
+	if want, _ := strconv.Atoi(t.Configs["max.message.bytes"]); have < want {
+		wrong("max.message.bytes", "the largest messages would not fit")
+	}
+	return findings
+}
