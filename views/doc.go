@@ -1,0 +1,16 @@
+// Package views answers: it keeps the orders that listing needs, and serves the HTTP interface, the event stream and the
+// page.
+//
+// What one may rely on:
+//
+//   - Rows come from [Lookup], at the moment of the answer. The [Index] only says which rows there are and in what order,
+//     so that a row in an answer may be newer than its place in it, and is never older.
+//   - A page of a listing costs the page, not the table; a search reads rows in the order asked for until the page is full.
+//   - A row that does not change while one follows cursors comes exactly once.
+//   - A stream gives every row's latest state in the end; states in between may be left out. A slow client reads later, a
+//     stalled one is dropped; neither costs the others anything.
+//   - Potok-Lag is taken before the answer is read: what it says was not behind is in the answer.
+//
+// The package knows neither Kafka nor goka. Who feeds the index stores a row where Lookup finds it before [Index.ApplyActivity]
+// is told of it, and counts a record as applied after that.
+package views

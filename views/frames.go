@@ -1,0 +1,201 @@
+package views
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"sync"
+	"time"
+)
+
+const (
+	frameRows = 1000 // users in one event
+	liveLimit = 64   // frames kept for those who are a little late
+	pageLimit = 64   // frames kept for those who start or come back at the same place
+	pageAge   = 2 * time.Second
+)
+
+// frame is a stretch of the order of changes, rendered once for all who read it. Rows are read when it is rendered, so it
+// may show later states than its position says: the frame that the later change belongs to comes, too, so no state is the
+// last one that a reader sees unless it is the latest.
+type frame struct {
+	from, to uint64
+	ids      []string
+	made     time.Time
+
+	once sync.Once
+	body string // {"users":[…]}
+	err  error
+}
+
+// frames cuts the order of changes into frames. A reader is only a position: there is no queue for anybody, and a reader
+// that is late reads a longer stretch, in which each row is found once.
+type frames struct {
+	index   *Index
+	lookup  Lookup
+	now     func() time.Time
+	mu      sync.Mutex
+	head    uint64        // what readers may have seen
+	wake    chan struct{} // closed when head moves, or the event types change
+	types   uint64        // version
+	readers int
+	live    []*frame // adjacent stretches, oldest first; the last one ends at head
+	pages   []*frame // stretches for readers that are further behind, oldest first
+
+	typesMu      sync.Mutex // the event types, rendered once for all readers
+	typesText    string
+	typesVersion uint64
+}
+
+func newFrames(x *Index, lookup Lookup, now func() time.Time) *frames {
+	return &frames{index: x, lookup: lookup, now: now, wake: make(chan struct{})}
+}
+
+// publish makes what changed since the last call available to readers and wakes them. The new stretch is read here and not
+// when a reader asks: a row that changes all the time would have moved on by then, and that reader would never see it.
+func (f *frames) publish() {
+	f.index.flush()
+	types := f.index.typesVersion()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	before := f.head
+	if f.readers == 0 {
+		f.head, f.live, f.pages = f.index.head(), nil, nil
+	}
+	for f.readers > 0 {
+		next := f.read(f.head)
+		if len(next.ids) > 0 {
+			f.live = append(f.live, next)
+			f.live = f.live[max(0, len(f.live)-liveLimit):]
+		}
+		f.head = next.to
+		if len(next.ids) < frameRows {
+			break
+		}
+	}
+	if f.head != before || types != f.types {
+		f.types = types
+		close(f.wake)
+		f.wake = make(chan struct{})
+	}
+}
+
+func (f *frames) read(after uint64) *frame {
+	fr := &frame{from: after, made: f.now()}
+	fr.ids, fr.to = f.index.changed(after, frameRows)
+	return fr
+}
+
+// after returns the stretch that a reader at a position reads next; nil: there is none yet.
+func (f *frames) after(position uint64) *frame {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if position >= f.head {
+		return nil
+	}
+	for _, fr := range f.live {
+		if fr.from <= position && position < fr.to {
+			return fr
+		}
+	}
+	return f.page(position)
+}
+
+// snapshot returns the first stretch.
+func (f *frames) snapshot() *frame {
+	f.index.flush()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.page(0)
+}
+
+func (f *frames) page(from uint64) *frame {
+	for _, fr := range f.pages {
+		if fr.from == from && len(fr.ids) == frameRows && f.now().Sub(fr.made) < pageAge {
+			return fr
+		}
+	}
+	fr := f.read(from)
+	f.pages = append(f.pages, fr)
+	f.pages = f.pages[max(0, len(f.pages)-pageLimit):]
+	return fr
+}
+
+// changed returns a channel that is closed when there is more to read.
+func (f *frames) changed() <-chan struct{} {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.wake
+}
+
+// join counts a reader in if there are not too many already.
+func (f *frames) join(limit int) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.readers >= limit {
+		return false
+	}
+	f.readers++
+	return true
+}
+
+func (f *frames) leave() {
+	f.mu.Lock()
+	f.readers--
+	f.mu.Unlock()
+}
+
+func (f *frames) readerCount() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.readers
+}
+
+// render returns the frame's body, made by the first who asks.
+func (fr *frame) render(lookup Lookup) (string, error) {
+	fr.once.Do(func() {
+		users := make([]User, 0, len(fr.ids))
+		for _, id := range fr.ids {
+			a, err := lookup(id)
+			if err != nil {
+				fr.err = fmt.Errorf("read row: %w", err)
+				return
+			}
+			if a != nil {
+				users = append(users, NewUser(id, a, false))
+			}
+		}
+		body, err := marshal(UsersEvent{Users: users})
+		fr.body, fr.err = string(body), err
+	})
+	return fr.body, fr.err
+}
+
+// typesBody returns the body of /v1/event-types, and its version.
+func (f *frames) typesBody() (string, uint64, error) {
+	rows, total, version := f.index.eventTypes(false)
+	f.typesMu.Lock()
+	defer f.typesMu.Unlock()
+	if f.typesText == "" || f.typesVersion != version {
+		body, err := marshal(EventTypes{EventTypes: rows, Total: total})
+		if err != nil {
+			return "", 0, err
+		}
+		f.typesText, f.typesVersion = string(body), version
+	}
+	return f.typesText, version, nil
+}
+
+// UsersEvent is the data of a stream's event users.
+type UsersEvent struct {
+	Users []User `json:"users" nullable:"false"`
+}
+
+// marshal renders as the other answers are: without the escapes that only HTML needs. The text has no line breaks.
+func marshal(v any) ([]byte, error) {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	err := enc.Encode(v)
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), err
+}

@@ -1,0 +1,100 @@
+package views
+
+import (
+	"context"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/go-chi/chi/v5"
+)
+
+// Server is the HTTP interface. It answers as soon as it is made, and says 503 until the tables are restored; streams and
+// throughput move while Run does.
+type Server struct {
+	cfg        Config
+	frames     *frames
+	throughput *Throughput
+	metrics    *metrics
+	mux        *chi.Mux
+	api        huma.API
+
+	closing sync.Once
+	closed  chan struct{} // ends the streams
+}
+
+// NewServer returns a server, or every problem with its configuration. It registers its metrics.
+func NewServer(cfg Config) (*Server, error) {
+	cfg, err := cfg.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{
+		cfg:        cfg,
+		frames:     newFrames(cfg.Index, cfg.Lookup, cfg.Now),
+		throughput: NewThroughput(cfg.RawTopics[0], cfg.RawTopics[1]),
+		mux:        chi.NewMux(),
+		closed:     make(chan struct{}),
+	}
+	if s.metrics, err = newMetrics(cfg.Registry, cfg.Index, cfg.LagMeter, s.frames); err != nil {
+		return nil, err
+	}
+	return s, s.routes()
+}
+
+// ServeHTTP implements http.Handler.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.mux.ServeHTTP(w, r) }
+
+// Run keeps streams and throughput moving until the context ends, and then ends the streams.
+func (s *Server) Run(ctx context.Context) error {
+	defer s.Close()
+	second := time.NewTicker(time.Second)
+	defer second.Stop()
+	s.throughput.Sample(s.cfg.LagMeter.Latest())
+	for {
+		dirty := s.cfg.Index.dirty
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-second.C:
+			s.throughput.Sample(s.cfg.LagMeter.Latest())
+		case <-dirty:
+			if ok, _ := s.cfg.Readiness.Ready(); !ok { // nobody reads: a restored table is sorted at once
+				s.cfg.Index.touch()
+			} else {
+				s.frames.publish()
+			}
+			select { // changes of the next moments go together
+			case <-time.After(s.pause()):
+			case <-ctx.Done():
+			}
+		}
+	}
+}
+
+// pause is how long changes are gathered. The more streams there are, the more each round of them costs, and the more of a
+// row's states in between are better left out.
+func (s *Server) pause() time.Duration {
+	const streams, longest = 50, time.Second
+	d := s.cfg.Coalesce
+	return max(d, min(longest, d+d*time.Duration(s.frames.readerCount())/streams))
+}
+
+// Close ends the streams; other requests go on. It may be called more than once.
+func (s *Server) Close() { s.closing.Do(func() { close(s.closed) }) }
+
+// HTTPServer returns an http.Server for s with limits on what a client can send and how long it can take. Its Shutdown
+// ends the streams.
+func HTTPServer(s *Server) *http.Server {
+	srv := &http.Server{
+		Handler:           s,
+		ReadHeaderTimeout: 10 * time.Second,
+		ReadTimeout:       30 * time.Second, // streams lift this and the next
+		WriteTimeout:      time.Minute,
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    512 << 10, // a cursor holds a name, which can have 256 KiB
+	}
+	srv.RegisterOnShutdown(s.Close)
+	return srv
+}

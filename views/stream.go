@@ -1,0 +1,183 @@
+package views
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humachi"
+)
+
+type streamInput struct {
+	LastEventID string `header:"Last-Event-ID" doc:"Resume behind this event; an id that this view does not know gets a full snapshot"`
+	LastQuery   string `query:"last_event_id" doc:"The same, for who cannot send the header"`
+	Snapshot    string `query:"snapshot" enum:"none" doc:"none: begin with what changes from now on"`
+}
+
+func (s *Server) streamRoute(api huma.API) {
+	op := s.operation(streamPath, "stream", "Changed rows as they change: server-sent events users and event-types")
+	op.Responses = map[string]*huma.Response{"200": {Description: "Event users has changed rows of result A, event event-types has all of result B. " +
+		"Changes are coalesced; a client that starts gets every row.", Content: map[string]*huma.MediaType{"text/event-stream": {Schema: &huma.Schema{Type: huma.TypeString}}}}}
+	schemas := api.OpenAPI().Components.Schemas
+	op.Responses["200"].Extensions = map[string]any{"x-events": map[string]any{"users": schemaOf[UsersEvent](schemas), "event-types": schemaOf[EventTypes](schemas)}}
+	huma.Register(api, op, func(ctx context.Context, in *streamInput) (*huma.StreamResponse, error) {
+		if !s.frames.join(s.cfg.MaxStreams) {
+			return nil, huma.Error503ServiceUnavailable("there are too many streams")
+		}
+		return &huma.StreamResponse{Body: func(hctx huma.Context) {
+			defer s.frames.leave()
+			r, w := humachi.Unwrap(hctx)
+			s.stream(w, r, in)
+		}}, nil
+	})
+}
+
+func (s *Server) stream(w http.ResponseWriter, r *http.Request, in *streamInput) {
+	h := w.Header()
+	h.Set("Content-Type", "text/event-stream")
+	h.Set("Cache-Control", "no-store")
+	h.Set("X-Accel-Buffering", "no")
+	w.WriteHeader(http.StatusOK)
+	if r.Method == http.MethodHead {
+		return
+	}
+	rc := http.NewResponseController(w)
+	_ = rc.SetReadDeadline(time.Time{}) // the server's is for requests; unsupported in tests without a connection
+	c := &client{s: s, w: w, rc: rc, lastTypes: -1}
+	c.position, c.resumed = s.resume(in)
+	err := c.run(r.Context())
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		s.metrics.stalled.Inc()
+	}
+}
+
+// resume returns the position of an event id, if it is one of this index.
+func (s *Server) resume(in *streamInput) (position uint64, known bool) {
+	id := in.LastEventID
+	if id == "" {
+		id = in.LastQuery
+	}
+	epoch, number, _ := strings.Cut(id, "-")
+	if id == "" && in.Snapshot != "" {
+		s.cfg.Index.flush()
+		return s.cfg.Index.head(), true
+	}
+	position, err := strconv.ParseUint(number, 10, 64)
+	if err != nil || epoch != s.cfg.Index.epoch || position > s.cfg.Index.head() {
+		return 0, false
+	}
+	return position, true
+}
+
+// client is one stream: a position, and nothing that grows.
+type client struct {
+	s         *Server
+	w         io.Writer
+	rc        *http.ResponseController
+	position  uint64
+	resumed   bool
+	lastTypes int64 // version of the event types sent last
+}
+
+// run sends until the client goes, stalls, or the server closes.
+func (c *client) run(ctx context.Context) error {
+	if err := c.write("retry: 1000\n\n"); err != nil {
+		return err
+	}
+	heartbeat := time.NewTicker(c.s.cfg.Heartbeat)
+	defer heartbeat.Stop()
+	for first := true; ; first = false {
+		wake := c.s.frames.changed()
+		if err := c.sendTypes(); err != nil {
+			return err
+		}
+		more, err := c.sendUsers(first && !c.resumed)
+		if err != nil {
+			return err
+		}
+		if more {
+			select {
+			case <-c.s.closed:
+				return nil
+			default:
+				continue
+			}
+		}
+		for waiting := true; waiting; {
+			select {
+			case <-ctx.Done():
+				return nil
+			case <-c.s.closed:
+				return nil
+			case <-wake:
+				waiting = false
+			case <-heartbeat.C:
+				if err := c.write(":\n\n"); err != nil {
+					return err
+				}
+			}
+		}
+	}
+}
+
+// sendUsers sends the next stretch of changes; more says that there was one.
+func (c *client) sendUsers(snapshot bool) (more bool, err error) {
+	fr := c.s.frames.after(c.position)
+	if snapshot {
+		fr = c.s.frames.snapshot()
+	}
+	if fr == nil {
+		return false, nil
+	}
+	body, err := fr.render(c.s.cfg.Lookup)
+	if err != nil {
+		c.s.cfg.Logger.Error("stream failed", "error", err)
+		return false, err
+	}
+	c.position = fr.to
+	if len(fr.ids) == 0 && !snapshot {
+		return true, nil
+	}
+	return true, c.event("users", body)
+}
+
+func (c *client) sendTypes() error {
+	if int64(c.s.cfg.Index.typesVersion()) == c.lastTypes {
+		return nil
+	}
+	body, version, err := c.s.frames.typesBody()
+	if err != nil {
+		return err
+	}
+	c.lastTypes = int64(version)
+	return c.event("event-types", body)
+}
+
+func (c *client) event(name string, data string) error {
+	id := c.s.cfg.Index.epoch + "-" + strconv.FormatUint(c.position, 10)
+	return c.write("event: "+name+"\nid: "+id+"\ndata: ", data, "\n\n")
+}
+
+// writeChunk is how much a client must take within StreamTimeout: a slow one may need long for an event.
+const writeChunk = 32 << 10
+
+// write sends one event whole, or fails when the client takes nothing for too long.
+func (c *client) write(parts ...string) error {
+	for _, part := range parts {
+		for part != "" {
+			n := min(len(part), writeChunk)
+			_ = c.rc.SetWriteDeadline(time.Now().Add(c.s.cfg.StreamTimeout)) // unsupported in tests without a connection
+			if _, err := io.WriteString(c.w, part[:n]); err != nil {
+				return err
+			}
+			part = part[n:]
+		}
+	}
+	return c.rc.Flush()
+}
