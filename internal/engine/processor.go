@@ -71,7 +71,11 @@ func (p *Processor) Run(ctx context.Context, ready func()) error {
 	}
 	defer out.Close()
 	// goka notices a failed producer only when it has promises; a lost lease must end the stage without.
-	stopWatch := context.AfterFunc(out.Context(), func() { cancel(out.Err()) })
+	stopWatch := context.AfterFunc(out.Context(), func() {
+		if err := out.Err(); !errors.Is(err, producer.ErrClosed) { // goka closes it when it ends for its own reasons
+			cancel(err)
+		}
+	})
 	defer stopWatch()
 	// And it waits a minute for promises that a dead broker will never complete.
 	stopGraceful := context.AfterFunc(run, func() {

@@ -75,6 +75,8 @@ type Options struct {
 type Store struct {
 	opts Options
 	db   *leveldb.DB
+	// LevelDB closes only files that it has opened itself; ours hold the directory's lock.
+	files lstorage.Storage
 
 	mu      sync.Mutex
 	roomy   sync.Cond         // dirty rows went to the disk, or the store failed
@@ -168,7 +170,7 @@ func (s *Store) open() (reason string, err error) {
 	if reason != "" {
 		return reason, errors.Join(db.Close(), files.Close())
 	}
-	s.db, s.saved = db, s.offset
+	s.db, s.files, s.saved = db, files, s.offset
 	return "", nil
 }
 
@@ -268,7 +270,7 @@ func (s *Store) Close() error {
 		}
 		s.roomy.Broadcast()
 		s.mu.Unlock()
-		err = errors.Join(err, s.db.Close())
+		err = errors.Join(err, s.db.Close(), s.files.Close())
 	})
 	return err
 }

@@ -151,7 +151,7 @@ func topicLines(m *model, l labels, columns int) []line {
 	var lines []line
 	for i, t := range topics {
 		n := min(60, max(10, columns-nameWidth-figureWidth-2*gap))
-		lines = append(lines, line{{pad(names[i], nameWidth+gap, false), plain}, {pad(sparkline(t.Points, n), n+gap, true)[gap:] + "  ", cyan}, {figures[i], plain}})
+		lines = append(lines, line{{pad(names[i], nameWidth+gap, false), plain}, {pad(sparkline(t.Points, n), n, true) + "  ", cyan}, {figures[i], plain}})
 	}
 	return lines
 }

@@ -291,37 +291,40 @@ func (w *watcher) drawAll(ctx context.Context, failed <-chan error) (err error) 
 // printAll prints the tables whenever they have changed.
 func (w *watcher) printAll(ctx context.Context, failed <-chan error) error {
 	printed := ""
-	show := func() error {
+	show := func() (shown bool, err error) {
 		w.mu.Lock()
 		m := w.model
 		w.mu.Unlock()
 		text, err := tables(&m, w.labels)
 		if err != nil || text == printed {
-			return err
+			return false, err
 		}
 		printed = text
 		_, err = io.WriteString(w.o.Out, text)
-		return err
+		return true, err
 	}
 	for {
 		select {
 		case <-ctx.Done():
-			return show()
+			_, err := show()
+			return err
 		case err := <-failed:
 			if err != nil {
 				return err
 			}
 			failed = nil
-			continue
 		case <-w.news:
-		}
-		if err := show(); err != nil {
-			return err
-		}
-		select {
-		case <-ctx.Done():
-			return show()
-		case <-time.After(w.o.Interval):
+			shown, err := show()
+			if err != nil {
+				return err
+			}
+			if !shown {
+				continue
+			}
+			select {
+			case <-ctx.Done():
+			case <-time.After(w.o.Interval):
+			}
 		}
 	}
 }
