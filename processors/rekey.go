@@ -21,7 +21,8 @@ var ErrTopicReplaced = errors.New("raw topic was deleted and made anew")
 
 const (
 	topicWatchInterval = 2 * time.Second
-	drainTimeout       = 10 * time.Second // for what is pending when partitions go or the stage stops
+	drainTimeout       = 5 * time.Second // for what is pending when partitions go or the stage stops
+	closeGrace         = time.Second     // for leaving the group
 )
 
 // Rekey is a stage without state: it reads a raw topic as it is, judges each record, and writes what it says about each
@@ -84,10 +85,16 @@ func (s *Rekey) Run(ctx context.Context, ready func()) (err error) {
 	defer cancel(nil)
 	l := newRekeyLoop(s, topic, admin, out, cancel)
 	l.onJoined = ready
-	if l.consumer, err = s.Kafka.Client(l.consumerOptions()...); err != nil {
+	connected, disconnect := context.WithCancel(context.Background())
+	defer disconnect()
+	if l.consumer, err = s.Kafka.Client(append(l.consumerOptions(), kgo.WithContext(connected))...); err != nil {
 		return err
 	}
-	defer l.consumer.CloseAllowingRebalance()
+	defer func() {
+		// Leaving waits for a rebalance that is going on, and that waits for the slowest member of the group.
+		defer time.AfterFunc(closeGrace, disconnect).Stop()
+		l.consumer.CloseAllowingRebalance()
+	}()
 	go s.watchTopic(ctx, admin, topic, cancel)
 
 	err = l.run(ctx)
@@ -154,6 +161,7 @@ func (l *rekeyLoop) consumerOptions() []kgo.Opt {
 		kgo.BlockRebalanceOnPoll(),
 		kgo.Balancers(kgo.CooperativeStickyBalancer()),
 		kgo.SessionTimeout(l.stage.Kafka.SessionTimeout),
+		kgo.RebalanceTimeout(l.stage.Kafka.RebalanceTimeout()),
 		kgo.HeartbeatInterval(l.stage.Kafka.HeartbeatInterval()),
 		kgo.OnOffsetsFetched(l.offsetsFetched),
 		kgo.AdjustFetchOffsetsFn(l.startOffsets),

@@ -14,7 +14,7 @@ import (
 )
 
 const (
-	measureEvery   = 700 * time.Millisecond // so that a measurement is never older than a second
+	measureEvery = 700 * time.Millisecond // so that a measurement is never older than a second
 	meterTimeout = 10 * time.Second
 )
 

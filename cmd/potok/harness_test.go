@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"runtime/pprof"
 	"strings"
 	"sync"
 	"testing"
@@ -121,7 +122,9 @@ func (i *instance) stop() {
 	select {
 	case code := <-i.exit:
 		if code != exitDone {
-			i.t.Errorf("exit code %d:\n%s", code, i.log)
+			var stacks bytes.Buffer
+			_ = pprof.Lookup("goroutine").WriteTo(&stacks, 1) // a bytes.Buffer takes everything
+			i.t.Errorf("exit code %d:\n%s\ngoroutines now:\n%s", code, i.log, &stacks)
 		}
 	case <-time.After(2 * stopDeadline):
 		i.t.Fatalf("did not stop:\n%s", i.log)

@@ -143,9 +143,12 @@ func (p *program) printUser(f format, u client.UserReply) error {
 
 func (p *program) printStats(f format, s client.Stats) error {
 	totals := [][]string{
-		{"users_known", fmt.Sprint(s.UsersKnown)}, {"users_with_events", fmt.Sprint(s.UsersWithEvents)},
-		{"events_counted", fmt.Sprint(s.EventsCounted)}, {"events_of_unknown_users", fmt.Sprint(s.EventsOfUnknownUsers)},
-		{"messages_rejected", fmt.Sprint(s.MessagesRejected)}, {"lost", fmt.Sprint(s.Lost)},
+		{"users_known", fmt.Sprint(s.UsersKnown)},
+		{"users_with_events", fmt.Sprint(s.UsersWithEvents)},
+		{"events_counted", fmt.Sprint(s.EventsCounted)},
+		{"events_of_unknown_users", fmt.Sprint(s.EventsOfUnknownUsers)},
+		{"messages_rejected", fmt.Sprint(s.MessagesRejected)},
+		{"lost", fmt.Sprint(s.Lost)},
 	}
 	switch f {
 	case formatJSON:

@@ -62,19 +62,27 @@ func Run(ctx context.Context, h *Health, log *slog.Logger, deadline time.Duratio
 	case err = <-failed:
 	case <-ctx.Done():
 	}
-	expired, cancel := context.WithTimeout(context.Background(), deadline)
-	defer cancel()
-	for _, tier := range slices.Backward(running) {
+	end := time.Now().Add(deadline)
+	for i, tier := range slices.Backward(running) {
+		asked := time.Now()
+		// Half of the time that is left: a tier that hangs does not take the time of those after it.
+		left := time.Until(end)
+		if i > 0 {
+			left /= 2
+		}
+		expired, cancel := context.WithTimeout(context.Background(), left)
 		for _, r := range tier {
 			r.cancel()
 		}
 		for _, r := range tier {
 			select {
 			case <-r.done:
+				log.Debug("stage stopped", "stage", r.stage.Name, "took", time.Since(asked))
 			case <-expired.Done():
-				err = errors.Join(err, fmt.Errorf("%s did not stop within %s", r.stage.Name, deadline))
+				err = errors.Join(err, fmt.Errorf("%s did not stop within %s", r.stage.Name, left.Round(time.Millisecond)))
 			}
 		}
+		cancel()
 	}
 	return err
 }

@@ -53,6 +53,9 @@ type state struct {
 	cfg      Config
 	admin    *kadm.Client
 	registry *store.Registry
+
+	connected  context.Context // ends some time after the run
+	disconnect context.CancelFunc
 }
 
 func newState(cfg Config, name string, opened func(*store.Store) error) (*state, error) {
@@ -61,12 +64,16 @@ func newState(cfg Config, name string, opened func(*store.Store) error) (*state,
 		return nil, err
 	}
 	s := &state{cfg: cfg, admin: kadm.NewClient(cl)}
+	s.connected, s.disconnect = context.WithCancel(context.Background())
 	opts := store.Options{Logger: cfg.Logger, OnFailure: cfg.OnDiskFailure}
 	s.registry = store.NewRegistry(filepath.Join(cfg.Dir, name), opts, s.changelog, opened)
 	return s, nil
 }
 
-func (s *state) close() { s.admin.Close() }
+func (s *state) close() {
+	s.disconnect()
+	s.admin.Close()
+}
 
 // lookupTimeout bounds a question to the brokers about a changelog.
 const lookupTimeout = 30 * time.Second
@@ -107,7 +114,7 @@ func (s *state) offset(ctx context.Context, list func(context.Context, ...string
 
 // topicManager builds goka's topic manager, which creates nothing, and learns what a recovery is about to read.
 func (s *state) topicManager(brokers []string) (goka.TopicManager, error) {
-	conf, err := s.cfg.Kafka.Sarama("", nil)
+	conf, err := s.cfg.Kafka.Sarama(s.connected, "", nil)
 	if err != nil {
 		return nil, err
 	}
@@ -141,7 +148,7 @@ func (w recoveryWatcher) GetOffset(topic string, partition int32, at int64) (int
 }
 
 func (s *state) saramaConsumer(brokers []string, clientID string) (sarama.Consumer, error) {
-	conf, err := s.cfg.Kafka.Sarama("", nil)
+	conf, err := s.cfg.Kafka.Sarama(s.connected, "", nil)
 	if err != nil {
 		return nil, err
 	}
@@ -150,7 +157,7 @@ func (s *state) saramaConsumer(brokers []string, clientID string) (sarama.Consum
 
 func (s *state) consumerGroup(alive func(time.Time)) goka.ConsumerGroupBuilder {
 	return func(brokers []string, group, clientID string) (sarama.ConsumerGroup, error) {
-		conf, err := s.cfg.Kafka.Sarama(s.cfg.Instance, alive)
+		conf, err := s.cfg.Kafka.Sarama(s.connected, s.cfg.Instance, alive)
 		if err != nil {
 			return nil, err
 		}

@@ -28,7 +28,7 @@ type Group struct {
 
 const (
 	changelogLinger = 2 * time.Millisecond // a row that changes again at once goes out once
-	stopGrace       = 5 * time.Second      // for promises, when a processor stops
+	stopGrace       = 3 * time.Second      // for promises, when a processor stops
 	touchTimeout    = 30 * time.Second
 )
 
@@ -77,15 +77,16 @@ func (p *Processor) Run(ctx context.Context, ready func()) error {
 		}
 	})
 	defer stopWatch()
-	// And it waits a minute for promises that a dead broker will never complete.
-	stopGraceful := context.AfterFunc(run, func() {
+	// And when it stops it waits a minute for promises that a dead broker will never complete, and as long for a group that
+	// is waiting for somebody else.
+	defer context.AfterFunc(run, func() {
 		select {
 		case <-time.After(stopGrace):
 			out.Close()
 		case <-out.Context().Done():
 		}
-	})
-	defer stopGraceful()
+		st.disconnect()
+	})()
 
 	gp, err := goka.NewProcessor(p.cfg.Kafka.BootstrapServers, p.group.Graph, p.options(st, l, out)...)
 	if err != nil {

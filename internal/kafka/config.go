@@ -50,9 +50,12 @@ type Config struct {
 // Secret is a string that formats as asterisks, so that it can't reach a log or an error by way of its Config.
 type Secret string
 
-func (Secret) String() string       { return "***" }
-func (Secret) GoString() string     { return "***" }
-func (Secret) LogValue() slog.Value { return slog.StringValue("***") }
+func (Secret) String() string               { return "***" }
+func (Secret) LogValue() slog.Value         { return slog.StringValue("***") }
+func (Secret) MarshalText() ([]byte, error) { return []byte("***"), nil } // JSON, and with it slog's, would look inside
+
+// Format implements fmt.Formatter: with String alone, a verb that is not for strings shows the value.
+func (Secret) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte("***")) }
 
 // Defaults returns the settings of a plain broker on this machine.
 func Defaults() Config {
@@ -131,6 +134,9 @@ func (c Config) tls() (*tls.Config, error) {
 
 // HeartbeatInterval is how often a member of a group says that it lives.
 func (c Config) HeartbeatInterval() time.Duration { return c.SessionTimeout / 4 }
+
+// RebalanceTimeout is how long a rebalance waits for a member to finish what it has at hand.
+func (c Config) RebalanceTimeout() time.Duration { return c.SessionTimeout + 10*time.Second }
 
 // Options returns the franz-go options that every client of the program has in common.
 func (c Config) Options() ([]kgo.Opt, error) {

@@ -18,7 +18,7 @@ func (c Config) Ping(ctx context.Context, timeout time.Duration) error {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	var last lastDialError
-	cl, err := c.Client(kgo.WithHooks(&last), kgo.RequestRetries(2), kgo.RetryTimeout(timeout))
+	cl, err := c.Client(kgo.WithHooks(&last), kgo.RequestRetries(2), kgo.RetryTimeout(timeout), kgo.RequestTimeoutOverhead(timeout))
 	if err != nil {
 		return err
 	}

@@ -13,8 +13,9 @@ import (
 
 // Sarama returns a new configuration for goka's consumers and topic manager; goka's builders write into what they are
 // given, so that each gets its own. instance is the static group member's name; empty: a dynamic member. alive, if not
-// nil, is called when the group's coordinator has answered, with the time when it was asked.
-func (c Config) Sarama(instance string, alive func(asked time.Time)) (*sarama.Config, error) {
+// nil, is called when the group's coordinator has answered, with the time when it was asked. The connections are closed
+// when ctx ends: some of sarama's requests can't be called off otherwise, and a join waits for the slowest member.
+func (c Config) Sarama(ctx context.Context, instance string, alive func(asked time.Time)) (*sarama.Config, error) {
 	dial, err := c.Dialer()
 	if err != nil {
 		return nil, err
@@ -36,11 +37,12 @@ func (c Config) Sarama(instance string, alive func(asked time.Time)) (*sarama.Co
 	s.Consumer.MaxProcessingTime = 10 * time.Second
 	s.Consumer.Group.InstanceId = instance
 	s.Consumer.Group.Session.Timeout = c.SessionTimeout
+	s.Consumer.Group.Rebalance.Timeout = c.RebalanceTimeout()
 	s.Consumer.Group.Heartbeat.Interval = c.HeartbeatInterval()
 	s.Net.DialTimeout = dialTimeout
 	// Our own dialer does TLS as well, so that the heartbeats can be watched beneath it.
 	s.Net.Proxy.Enable = true
-	s.Net.Proxy.Dialer = saramaDialer{dial, alive}
+	s.Net.Proxy.Dialer = saramaDialer{ctx, dial, alive}
 	if c.usesSASL() {
 		s.Net.SASL.Enable = true
 		s.Net.SASL.User, s.Net.SASL.Password = c.Username, string(c.Password)
@@ -59,17 +61,34 @@ func (c Config) Sarama(instance string, alive func(asked time.Time)) (*sarama.Co
 }
 
 type saramaDialer struct {
+	ctx   context.Context // sarama's dialer has no parameter for it
 	dial  func(ctx context.Context, network, host string) (net.Conn, error)
 	alive func(time.Time)
 }
 
 // Dial implements sarama's proxy dialer.
 func (d saramaDialer) Dial(network, host string) (net.Conn, error) {
-	c, err := d.dial(context.Background(), network, host) // the dialer has its own time limit
-	if err != nil || d.alive == nil {
-		return c, err
+	c, err := d.dial(d.ctx, network, host)
+	if err != nil {
+		return nil, err
 	}
-	return &heartbeatConn{Conn: c, alive: d.alive, asked: map[uint32]time.Time{}}, nil
+	stop := context.AfterFunc(d.ctx, func() { c.Close() })
+	w := &watchedConn{Conn: c, closed: stop}
+	if d.alive == nil {
+		return w, nil
+	}
+	return &heartbeatConn{Conn: w, alive: d.alive, asked: map[uint32]time.Time{}}, nil
+}
+
+// watchedConn is closed when its dialer's context ends.
+type watchedConn struct {
+	net.Conn
+	closed func() bool
+}
+
+func (c *watchedConn) Close() error {
+	c.closed()
+	return c.Conn.Close()
 }
 
 // scramClient is what sarama wants of a SCRAM library.

@@ -1,7 +1,10 @@
 package store
 
 import (
+	"errors"
+
 	"github.com/lovoo/goka/storage"
+	"github.com/syndtr/goleveldb/leveldb"
 	"github.com/syndtr/goleveldb/leveldb/iterator"
 	"github.com/syndtr/goleveldb/leveldb/util"
 )
@@ -20,16 +23,29 @@ func (s *Store) IteratorWithRange(start, limit []byte) (storage.Iterator, error)
 	if limit != nil {
 		r.Limit = append([]byte(rowPrefix), limit...)
 	}
-	return rows{s.db.NewIterator(r, nil)}, nil
+	return rows{s, s.db.NewIterator(r, nil)}, nil
 }
 
-type rows struct{ it iterator.Iterator }
+type rows struct {
+	store *Store
+	it    iterator.Iterator
+}
 
 func (r rows) Next() bool             { return r.it.Next() }
 func (r rows) Key() []byte            { return r.it.Key()[len(rowPrefix):] }
 func (r rows) Value() ([]byte, error) { return r.it.Value(), nil }
-func (r rows) Err() error             { return r.it.Error() }
 func (r rows) Release()               { r.it.Release() }
+
+// Err fails the store, too: damage that only an iterator meets would be met again after every restart.
+func (r rows) Err() error {
+	err := r.it.Error()
+	if err != nil && !errors.Is(err, leveldb.ErrClosed) && !errors.Is(err, iterator.ErrIterReleased) {
+		r.store.mu.Lock()
+		r.store.failRead(err)
+		r.store.mu.Unlock()
+	}
+	return err
+}
 
 // Seek makes the next call of Next find the first row at or after key, as goka's contract says.
 func (r rows) Seek(key []byte) bool {

@@ -22,6 +22,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/syndtr/goleveldb/leveldb"
@@ -131,6 +132,9 @@ func (s *Store) open() (reason string, err error) {
 		return "it was found corrupt", nil
 	}
 	files, err := s.opts.OpenFiles(s.opts.Dir)
+	if errors.Is(err, syscall.EAGAIN) {
+		return "", fmt.Errorf("another process uses the directory: %w", err)
+	}
 	if err != nil {
 		return "", err
 	}
@@ -140,10 +144,13 @@ func (s *Store) open() (reason string, err error) {
 		BlockCacheCapacity:     8 << 20,
 		CompactionTableSize:    4 << 20,
 		OpenFilesCacheCapacity: 64,
+		// By default a damaged stretch of a journal is skipped and what comes after it is taken: rows would be missing
+		// below the offset.
+		Strict: opt.StrictAll,
 	})
 	if err != nil {
 		files.Close()
-		if lerrors.IsCorrupted(err) || errors.Is(err, os.ErrNotExist) {
+		if corrupt(err) || errors.Is(err, os.ErrNotExist) {
 			return fmt.Sprintf("it is corrupt: %v", err), nil
 		}
 		return "", err
@@ -152,7 +159,7 @@ func (s *Store) open() (reason string, err error) {
 	meta, err := db.Get([]byte(metaKey), nil)
 	switch {
 	case errors.Is(err, leveldb.ErrNotFound):
-	case err != nil && lerrors.IsCorrupted(err), err == nil && len(meta) != 24:
+	case err != nil && corrupt(err), err == nil && len(meta) != 24:
 		reason = "its meta data are corrupt"
 	case err != nil:
 		db.Close()
@@ -245,13 +252,20 @@ func (s *Store) fail(err error) {
 	}
 	s.failure = err
 	s.roomy.Broadcast()
-	if lerrors.IsCorrupted(err) {
+	if corrupt(err) {
 		// Best effort: without the file, opening finds the damage by itself, most likely.
 		_ = os.WriteFile(filepath.Join(s.opts.Dir, corruptFile), []byte(err.Error()+"\n"), 0o600)
 	}
 	if s.opts.OnFailure != nil {
 		go s.opts.OnFailure(err)
 	}
+}
+
+// corrupt reports whether LevelDB has found damage; its own function does not look into wrapped errors.
+func corrupt(err error) bool {
+	var table *lerrors.ErrCorrupted
+	var files *lstorage.ErrCorrupted
+	return errors.As(err, &table) || errors.As(err, &files)
 }
 
 // Open implements goka's storage.Storage; the store is open since [Open].
@@ -300,10 +314,18 @@ func (s *Store) Get(key string) ([]byte, error) {
 	if err != nil {
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		s.fail(fmt.Errorf("read state of %s/%d in %s: %w", s.opts.Changelog.Topic, s.opts.Changelog.Partition, s.opts.Dir, err))
+		s.failRead(err)
 		return nil, s.failure
 	}
+	if v == nil {
+		v = []byte{} // LevelDB's answer for an empty row that is in a table
+	}
 	return v, nil
+}
+
+// failRead is fail for what can't be read. The caller holds mu.
+func (s *Store) failRead(err error) {
+	s.fail(fmt.Errorf("read state of %s/%d in %s: %w", s.opts.Changelog.Topic, s.opts.Changelog.Partition, s.opts.Dir, err))
 }
 
 // Has reports whether there is a row.
@@ -327,11 +349,16 @@ func (s *Store) Delete(key string) error { return s.put(key, nil) }
 func (s *Store) put(key string, value []byte) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for s.bytes >= maxDirtyBytes && s.flying != nil && s.failure == nil {
+	for s.bytes >= maxDirtyBytes && s.failure == nil { // a flush has been asked for
 		s.roomy.Wait()
 	}
 	if s.failure != nil {
 		return s.failure
+	}
+	select {
+	case <-s.stop: // the last flush may be over
+		return ErrClosed
+	default:
 	}
 	if old, ok := s.dirty[key]; ok {
 		s.bytes += len(value) - len(old)

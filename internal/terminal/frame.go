@@ -57,8 +57,8 @@ func frame(m *model, l labels, columns, height int) []line {
 	if m.note != "" {
 		bottom = 1
 	}
-	free := max(0, height-len(top)-roomy-bottom-3) // two headings and the names of the columns
-	typeRows := min(len(types), max(free/2, free-userCount(m)))
+	free := max(0, height-len(top)-roomy-bottom-3)                              // two headings and the names of the columns
+	typeRows := min(len(types), max(free/2, min(5, free-3), free-userCount(m))) // there are five types in most places
 	userRows := free - typeRows
 
 	lines := top
@@ -206,7 +206,7 @@ func userLines(m *model, rows, columns int) []line {
 			widths[i] = max(widths[i], width(s))
 		}
 	}
-	squeeze(widths, columns)
+	squeeze(cols, widths, columns)
 	lines := make([]line, rows+1)
 	for r, row := range cells {
 		for i := range row {

@@ -72,22 +72,30 @@ func joinCells(columns []Column, cells []string, widths []int) string {
 	return strings.TrimRight(b.String(), " ")
 }
 
-// squeeze takes columns from the widest until all fit.
-func squeeze(widths []int, total int) {
+// squeeze takes from the widest column until all fit; from numbers, which must not be misread, only when nothing else is
+// left to take.
+func squeeze(columns []Column, widths []int, total int) {
+	const least = 3
 	sum := gap * (len(widths) - 1)
 	for _, w := range widths {
 		sum += w
 	}
 	for ; sum > total; sum-- {
-		widest := 0
+		text, widest := -1, 0
 		for i, w := range widths {
 			if w > widths[widest] {
 				widest = i
 			}
+			if !columns[i].Right && w > least && (text < 0 || w > widths[text]) {
+				text = i
+			}
 		}
-		if widths[widest] <= 1 {
+		if text < 0 {
+			text = widest
+		}
+		if widths[text] <= 1 {
 			return
 		}
-		widths[widest]--
+		widths[text]--
 	}
 }

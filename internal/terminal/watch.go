@@ -85,8 +85,10 @@ func Watch(ctx context.Context, o Options) error {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	ctx, cancel := context.WithCancel(ctx)
-	w := &watcher{o: o, labels: labelsOf(o.Lang), model: model{server: o.Client.URL()}, rows: min(o.Rows, maxRows),
-		changed: make(chan struct{}, 1), news: make(chan struct{}, 1)}
+	w := &watcher{
+		o: o, labels: labelsOf(o.Lang), model: model{server: o.Client.URL()}, rows: min(o.Rows, maxRows),
+		changed: make(chan struct{}, 1), news: make(chan struct{}, 1),
+	}
 	failed := make(chan error, 1)
 	var tasks sync.WaitGroup
 	tasks.Go(func() { failed <- w.follow(ctx) })

@@ -1,0 +1,201 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"os"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+// TestModel runs random histories on a cluster of three embedded brokers that misbehave: they take long, answer with
+// errors (also after they have done what was asked), drop connections, and move leaders and coordinators, while records
+// are published and instances come and go. In the end both results are what was published. POTOK_MODEL_HISTORIES says how
+// many histories to run, POTOK_MODEL_SEED which is the first.
+func TestModel(t *testing.T) {
+	histories, first := envInt(t, "POTOK_MODEL_HISTORIES", 8), envInt(t, "POTOK_MODEL_SEED", 1)
+	for seed := first; seed < first+histories; seed++ {
+		t.Run(fmt.Sprint("seed", seed), func(t *testing.T) {
+			t.Parallel()
+			h := newHistory(t, uint64(seed))
+			for range 8 + h.rnd.IntN(12) {
+				h.step()
+			}
+			h.end()
+		})
+	}
+}
+
+func envInt(t *testing.T, name string, otherwise int) int {
+	t.Helper()
+	v := os.Getenv(name)
+	if v == "" {
+		return otherwise
+	}
+	n, err := strconv.Atoi(v)
+	if err != nil {
+		t.Fatalf("%s: %v", name, err)
+	}
+	return n
+}
+
+type history struct {
+	t         *testing.T
+	rnd       *rand.Rand
+	cluster   *kfake.Cluster
+	env       map[string]string
+	w         *world
+	instances [3]*instance // of the processors; nil: stopped
+	dirs      [3]string
+	faults    []*kfake.FaultHandle
+	quiet     atomic.Bool // no more mischief
+	did       []string
+}
+
+func newHistory(t *testing.T, seed uint64) *history {
+	c, err := kfake.NewCluster(kfake.NumBrokers(3), kfake.GroupMinSessionTimeout(time.Second), kfake.BrokerConfigs(map[string]string{"log.retention.ms": "-1"}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.Close)
+	h := &history{t: t, rnd: rand.New(rand.NewPCG(seed, 0)), cluster: c}
+	h.env = map[string]string{"KAFKA_BOOTSTRAP_SERVERS": strings.Join(c.ListenAddrs(), ",")}
+	h.w = newWorld(t, map[string]string{"KAFKA_BOOTSTRAP_SERVERS": c.ListenAddrs()[0]})
+	h.env = with(t, h.env, t.TempDir())
+	h.env["POTOK_SESSION_TIMEOUT"] = "2s"
+	for n := range h.dirs {
+		h.dirs[n] = t.TempDir()
+	}
+	h.start(0)
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("seed %d did: %s", seed, strings.Join(h.did, ", "))
+		}
+	})
+	return h
+}
+
+func (h *history) start(n int) {
+	env := maps.Clone(h.env)
+	env["POTOK_DATA_DIR"] = h.dirs[n]
+	h.instances[n] = start(h.t, env, "process")
+}
+
+// step does one thing at random.
+func (h *history) step() {
+	what := ""
+	switch n := h.rnd.IntN(10); n {
+	case 0, 1, 2:
+		what = "publish"
+		h.w.some(h.rnd, 50+h.rnd.IntN(400))
+	case 3:
+		what = h.fail()
+	case 4:
+		what = "delay"
+		h.delay()
+	case 5:
+		what = "drop connections"
+		h.drop()
+	case 6:
+		what = "move leaders"
+		h.move()
+	case 7:
+		what = "move coordinators"
+		h.cluster.RehashCoordinators()
+	case 8:
+		n := h.rnd.IntN(len(h.instances))
+		if h.instances[n] == nil {
+			what = fmt.Sprint("start ", n)
+			h.start(n)
+		} else {
+			what = fmt.Sprint("stop ", n)
+			h.instances[n].stop()
+			h.instances[n] = nil
+			if h.rnd.IntN(2) == 0 {
+				what += " and take its disk"
+				h.dirs[n] = h.t.TempDir()
+			}
+		}
+	case 9:
+		what = "wait"
+		time.Sleep(time.Duration(h.rnd.IntN(300)) * time.Millisecond)
+	}
+	h.did = append(h.did, what)
+}
+
+// fail makes the brokers answer some requests with an error, before or after they have done what was asked.
+func (h *history) fail() string {
+	produce := []*kerr.Error{kerr.NotLeaderForPartition, kerr.RequestTimedOut, kerr.NotEnoughReplicasAfterAppend, kerr.NotEnoughReplicas,
+		kerr.OutOfOrderSequenceNumber, kerr.MessageTooLarge, kerr.KafkaStorageError}
+	commit := []*kerr.Error{kerr.NotCoordinator, kerr.CoordinatorLoadInProgress, kerr.RequestTimedOut, kerr.UnknownMemberID, kerr.IllegalGeneration, kerr.RebalanceInProgress}
+	f := kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Err: produce[h.rnd.IntN(len(produce))], Count: 1 + h.rnd.IntN(5)}
+	topics := []string{h.w.names.UsersStream(), h.w.names.ActivityStream(), h.w.names.EventTypesStream(), h.w.names.UsersTable(), h.w.names.ActivityTable(), h.w.names.EventTypesTable()}
+	if h.rnd.IntN(3) == 0 {
+		f.Keys, f.Err = []kmsg.Key{kmsg.OffsetCommit}, commit[h.rnd.IntN(len(commit))]
+	} else {
+		f.Topic = topics[h.rnd.IntN(len(topics))]
+	}
+	h.faults = append(h.faults, h.cluster.Fault(f))
+	return fmt.Sprintf("%d times %s for %v %s", f.Count, f.Err.Message, f.Keys[0], f.Topic)
+}
+
+// delay makes a few of the next requests wait.
+func (h *history) delay() {
+	for range 1 + h.rnd.IntN(4) {
+		key := []kmsg.Key{kmsg.Produce, kmsg.OffsetCommit, kmsg.Fetch}[h.rnd.IntN(3)]
+		d := time.Duration(h.rnd.IntN(700)) * time.Millisecond
+		h.cluster.ControlKey(int16(key), func(kmsg.Request) (kmsg.Response, error, bool) {
+			h.cluster.DropControl()
+			if !h.quiet.Load() {
+				h.cluster.SleepControl(func() { time.Sleep(d) })
+			}
+			return nil, nil, false
+		})
+	}
+}
+
+var errDropped = errors.New("dropped")
+
+// drop closes the connections that a few of the next requests come in by.
+func (h *history) drop() {
+	for range 1 + h.rnd.IntN(4) {
+		key := []kmsg.Key{kmsg.Produce, kmsg.OffsetCommit, kmsg.Fetch, kmsg.Heartbeat, kmsg.Metadata}[h.rnd.IntN(5)]
+		h.cluster.ControlKey(int16(key), func(kmsg.Request) (kmsg.Response, error, bool) {
+			if h.quiet.Load() {
+				h.cluster.DropControl()
+				return nil, nil, false
+			}
+			return nil, errDropped, true
+		})
+	}
+}
+
+// move gives partitions another leader.
+func (h *history) move() {
+	names := h.w.names
+	for _, topic := range []string{names.UsersStream(), names.ActivityStream(), names.ActivityTable(), names.EventTypesTable(), names.Events} {
+		// An error means that the partition is not there, or that its leader is this one already.
+		_ = h.cluster.MoveTopicPartition(topic, h.rnd.Int32N(4), h.rnd.Int32N(3))
+	}
+}
+
+// end stops the mischief and compares the results.
+func (h *history) end() {
+	h.quiet.Store(true)
+	for _, f := range h.faults {
+		f.Remove()
+	}
+	if h.instances == [3]*instance{} {
+		h.start(0)
+	}
+	h.w.settled(start(h.t, h.env, "view"))
+}
