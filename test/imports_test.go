@@ -89,9 +89,15 @@ func importViolations(pkgs []listed) []string {
 				bad(imp, "codecs imports no sibling")
 			case slices.Contains([]string{"processors", "emitters", "views"}, top) && ours && to != top && to != "codecs" && to != "internal":
 				bad(imp, top+" imports only codecs and internal")
+			case top == "internal" && imp == module+"/views/client":
+				// Fine: it speaks to views over HTTP and needs none of them.
 			case top == "internal" && ours && slices.Contains([]string{"processors", "emitters", "views"}, to):
 				bad(imp, "imports go one way, and internal is below")
-			case slices.Contains([]string{"flag", "github.com/spf13/pflag", "github.com/spf13/cobra"}, imp) && top != "cmd":
+			case p.ImportPath == module+"/views/client" && ours && to != "codecs":
+				bad(imp, "the client knows what is on the wire and nothing of the server")
+			case imp == module+"/internal/testkafka":
+				bad(imp, "it is for tests")
+			case slices.Contains([]string{"flag", "github.com/spf13/pflag", "github.com/spf13/cobra"}, imp) && top != "cmd" && top != "test":
 				bad(imp, "flags are read only in cmd")
 			}
 		}
@@ -99,10 +105,6 @@ func importViolations(pkgs []listed) []string {
 			// The external test of a package imports that package.
 			if inside(imp, module+"/cmd") && imp != p.ImportPath {
 				bad(imp, "nobody imports cmd")
-			}
-			// .ci/run runs real-Kafka tests of test/ only.
-			if imp == module+"/internal/testkafka" && imp != p.ImportPath && top != "test" {
-				bad(imp, "real-Kafka tests live in test/, where .ci/run finds them")
 			}
 		}
 		if top == "codecs" {
@@ -162,7 +164,7 @@ func useViolations(importPath, name string, src []byte) (found []string, err err
 		imports[as] = p
 	}
 	rel := local(importPath)
-	inCmd := inside(rel, "cmd") || rel == "internal/testkafka"
+	inCmd := inside(rel, "cmd") || inside(rel, "test") || rel == "internal/testkafka"
 	configures := rel == "internal/kafka" || rel == "internal/engine"
 	ast.Inspect(file, func(n ast.Node) bool {
 		if lit, ok := n.(*ast.CompositeLit); ok {
@@ -207,13 +209,14 @@ func TestImportRules(t *testing.T) {
 		pkgs []listed
 		want string
 	}{
-		"codecs and a sibling":      {[]listed{{ImportPath: module + "/codecs", Imports: []string{module + "/internal/store"}}}, "codecs imports internal/store: codecs imports no sibling"},
-		"views and processors":      {[]listed{{ImportPath: module + "/views/page", Imports: []string{module + "/processors"}}}, "views/page imports processors: views imports only codecs and internal"},
-		"internal and views":        {[]listed{{ImportPath: module + "/internal/app", Imports: []string{module + "/views"}}}, "internal/app imports views: imports go one way, and internal is below"},
-		"flags":                     {[]listed{{ImportPath: module + "/views", Imports: []string{"flag"}}}, "views imports flag: flags are read only in cmd"},
-		"cmd, from a test":          {[]listed{{ImportPath: module + "/views", TestImports: []string{module + "/cmd/potok"}}}, "views imports cmd/potok: nobody imports cmd"},
-		"a real Kafka out of place": {[]listed{{ImportPath: module + "/views", TestImports: []string{module + "/internal/testkafka"}}}, "views imports internal/testkafka: real-Kafka tests live in test/, where .ci/run finds them"},
-		"a name":                    {[]listed{{ImportPath: module + "/internal/x", Name: "util"}}, "internal/x: a package named util says nothing about what is in it"},
+		"codecs and a sibling": {[]listed{{ImportPath: module + "/codecs", Imports: []string{module + "/internal/store"}}}, "codecs imports internal/store: codecs imports no sibling"},
+		"views and processors": {[]listed{{ImportPath: module + "/views/page", Imports: []string{module + "/processors"}}}, "views/page imports processors: views imports only codecs and internal"},
+		"internal and views":   {[]listed{{ImportPath: module + "/internal/app", Imports: []string{module + "/views"}}}, "internal/app imports views: imports go one way, and internal is below"},
+		"flags":                {[]listed{{ImportPath: module + "/views", Imports: []string{"flag"}}}, "views imports flag: flags are read only in cmd"},
+		"cmd, from a test":     {[]listed{{ImportPath: module + "/views", TestImports: []string{module + "/cmd/potok"}}}, "views imports cmd/potok: nobody imports cmd"},
+		"a broker for tests":   {[]listed{{ImportPath: module + "/cmd/potok", Imports: []string{module + "/internal/testkafka"}}}, "cmd/potok imports internal/testkafka: it is for tests"},
+		"client and server":    {[]listed{{ImportPath: module + "/views/client", Imports: []string{module + "/views"}}}, "views/client imports views: the client knows what is on the wire and nothing of the server"},
+		"a name":               {[]listed{{ImportPath: module + "/internal/x", Name: "util"}}, "internal/x: a package named util says nothing about what is in it"},
 		"codecs and Kafka, over a third": {
 			[]listed{{ImportPath: module + "/codecs", Imports: []string{"example.org/x"}}, {ImportPath: "example.org/x", Imports: []string{"github.com/twmb/franz-go/pkg/kgo"}}},
 			module + "/codecs imports example.org/x imports github.com/twmb/franz-go/pkg/kgo: codecs needs no Kafka client",
@@ -228,7 +231,8 @@ func TestImportRules(t *testing.T) {
 	}
 	fine := []listed{
 		{ImportPath: module + "/views", Name: "views", Imports: []string{module + "/codecs", module + "/views/page", module + "/internal/engine"}, TestImports: []string{module + "/processors"}},
-		{ImportPath: module + "/cmd/potok", Name: "main", Imports: []string{module + "/views", "github.com/spf13/cobra"}, XTestImports: []string{module + "/cmd/potok"}},
+		{ImportPath: module + "/cmd/potok", Name: "main", Imports: []string{module + "/views", "github.com/spf13/cobra"}, TestImports: []string{module + "/internal/testkafka"}, XTestImports: []string{module + "/cmd/potok"}},
+		{ImportPath: module + "/internal/terminal", Name: "terminal", Imports: []string{module + "/views/client"}},
 	}
 	if got := importViolations(fine); len(got) > 0 {
 		t.Errorf("fine, but: %q", got)
