@@ -3,7 +3,6 @@ package views
 import (
 	"context"
 	"fmt"
-	"log/slog"
 	"sync/atomic"
 	"time"
 
@@ -16,6 +15,8 @@ import (
 const (
 	measureEvery = 700 * time.Millisecond // so that a measurement is never older than a second
 	meterTimeout = 10 * time.Second
+	// How long measuring may fail before it is an error: the first group on a new cluster has no coordinator for a moment.
+	toleratedSilence = 5 * time.Second
 )
 
 // Meter measures lag against the brokers: upstream first, so that what is on its way from one stage to the next is found
@@ -24,7 +25,6 @@ type Meter struct {
 	admin  *kadm.Client
 	names  codecs.Names
 	tables map[string]Positions
-	log    *slog.Logger
 	latest atomic.Pointer[Lag]
 }
 
@@ -32,19 +32,24 @@ type Meter struct {
 type Positions func(f func(partition int32, next int64))
 
 // NewMeter returns a meter; tables are the views, by their table's topic.
-func NewMeter(admin *kadm.Client, n codecs.Names, tables map[string]Positions, log *slog.Logger) *Meter {
-	return &Meter{admin: admin, names: n, tables: tables, log: log}
+func NewMeter(admin *kadm.Client, n codecs.Names, tables map[string]Positions) *Meter {
+	return &Meter{admin: admin, names: n, tables: tables}
 }
 
 // Run measures about every second until ctx ends.
 func (m *Meter) Run(ctx context.Context, ready func()) error {
 	tick := time.NewTicker(measureEvery)
 	defer tick.Stop()
+	measured := time.Now()
 	for {
-		if _, err := m.Measure(ctx); err != nil && ctx.Err() == nil {
+		_, err := m.Measure(ctx)
+		switch {
+		case err == nil:
+			measured = time.Now()
+			ready()
+		case ctx.Err() == nil && time.Since(measured) > toleratedSilence:
 			return fmt.Errorf("measure lag: %w", err)
 		}
-		ready()
 		select {
 		case <-ctx.Done():
 			return nil

@@ -3,8 +3,10 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -14,6 +16,7 @@ import (
 	"github.com/potok-streams/potok/internal/app"
 	"github.com/potok-streams/potok/internal/broker"
 	"github.com/potok-streams/potok/internal/kafka"
+	"github.com/potok-streams/potok/internal/terminal"
 	"github.com/potok-streams/potok/internal/topology"
 )
 
@@ -74,8 +77,23 @@ func (p *program) runDemo(ctx context.Context, d *dataDir, v *viewing, users emi
 	events.UsersTopic, events.EventsTopic = c.topics.Names.Users, c.topics.Names.Events
 	events.Seed, events.Logger = users.Seed, p.log
 	o := processing{stages: []string{stageRekey, stageUsers, stageActivity, stageEventTypes}}
-	return p.serveAll(ctx, &c, &state, &o, v, func(url string) []app.Stage {
+	if isTerminal(p.stdout) && isTerminal(p.stderr) {
+		held, stderr := new(heldLog), p.stderr
+		p.stderr = held
+		defer held.show(stderr)
+		if err := p.openLog(); err != nil {
+			return err
+		}
+		events.Logger = p.log
+	}
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	return p.serveAll(ctx, &c, &state, &o, v, func(url string) ([]app.Stage, error) {
 		fmt.Fprintf(p.stderr, "page: %s   kafka: %s\n", url, c.kafka.BootstrapServers[0])
+		show, err := p.showStage(remote{url: url, tokenFile: v.tokenFile, caFile: v.certFile}, stop)
+		if err != nil {
+			return nil, err
+		}
 		return []app.Stage{
 			{Name: "emit-users", Run: func(ctx context.Context, ready func()) error {
 				cl, err := c.kafka.Client()
@@ -95,8 +113,8 @@ func (p *program) runDemo(ctx context.Context, d *dataDir, v *viewing, users emi
 				_, err := emitters.EmitEvents(ctx, events, c.kafka)
 				return err
 			}},
-			p.showStage(url),
-		}
+			show,
+		}, nil
 	})
 }
 
@@ -122,11 +140,46 @@ func (p *program) broker() *cobra.Command {
 	return cmd
 }
 
-// showStage draws the tables in the terminal.
-func (p *program) showStage(url string) app.Stage {
+// showStage draws the tables in the terminal. On a terminal q or Ctrl-C ends it, and with it the demo.
+func (p *program) showStage(r remote, stop func()) (app.Stage, error) {
+	c, err := r.client()
+	if err != nil {
+		return app.Stage{}, err
+	}
+	o := terminal.Options{Client: c, Log: p.log, Note: func() string { return r.url }}
 	return app.Stage{Name: "terminal", Run: func(ctx context.Context, ready func()) error {
+		detach := p.attach(&o)
+		defer detach()
 		ready()
+		if err := terminal.Watch(ctx, o); err != nil {
+			return err
+		}
+		stop()
 		<-ctx.Done()
 		return nil
-	}}
+	}}, nil
+}
+
+// heldLog keeps the end of the log while the terminal is being drawn on, and shows it after that.
+type heldLog struct {
+	mu   sync.Mutex
+	text []byte
+}
+
+const heldLogBytes = 64 << 10
+
+func (l *heldLog) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.text = append(l.text, b...)
+	if over := len(l.text) - heldLogBytes; over > 0 {
+		l.text = append(l.text[:0], l.text[over:]...)
+	}
+	return len(b), nil
+}
+
+func (l *heldLog) show(w io.Writer) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	_, _ = w.Write(l.text) // nobody is left to tell
 }

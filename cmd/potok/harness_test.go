@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -19,6 +20,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/spf13/pflag"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
@@ -186,6 +188,7 @@ type stats struct {
 type world struct {
 	t      *testing.T
 	names  codecs.Names
+	kafka  kafka.Config
 	client *kgo.Client
 	admin  *kadm.Client
 
@@ -200,17 +203,29 @@ type publication struct {
 	at          codecs.Version
 }
 
+// kafkaOf returns the settings of an environment, as a command would have them.
+func kafkaOf(t *testing.T, env map[string]string) kafka.Config {
+	t.Helper()
+	var c connection
+	p := &program{getenv: func(k string) string { return env[k] }}
+	f := pflag.NewFlagSet("test", pflag.ContinueOnError)
+	c.flags(f)
+	if err := errors.Join(p.resolve(f), c.complete(p.getenv)); err != nil {
+		t.Fatal(err)
+	}
+	return c.kafka
+}
+
 // newWorld makes the raw topics: three partitions of users, five of events.
 func newWorld(t *testing.T, env map[string]string) *world {
 	t.Helper()
-	conf := kafka.Defaults()
-	conf.BootstrapServers = []string{env["KAFKA_BOOTSTRAP_SERVERS"]}
+	conf := kafkaOf(t, env)
 	cl, err := conf.Client(kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.ProducerBatchMaxBytes(6<<20))
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(cl.Close)
-	w := &world{t: t, names: codecs.DefaultNames(), client: cl, admin: kadm.NewClient(cl), users: map[string]publication{}, events: map[string]map[string]uint64{}}
+	w := &world{t: t, names: codecs.DefaultNames(), kafka: conf, client: cl, admin: kadm.NewClient(cl), users: map[string]publication{}, events: map[string]map[string]uint64{}}
 	w.makeTopic(w.names.Users, usersPartitions)
 	w.makeTopic(w.names.Events, eventsPartitions)
 	return w

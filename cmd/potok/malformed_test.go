@@ -10,8 +10,6 @@ import (
 	"testing"
 
 	"github.com/twmb/franz-go/pkg/kgo"
-
-	"github.com/potok-streams/potok/internal/kafka"
 )
 
 // badMessage is a message that must be rejected, and for what reason.
@@ -113,9 +111,7 @@ func readAll(t *testing.T, w *world, topic string) []*kgo.Record {
 	for _, e := range ends[topic] {
 		left += int(e.Offset)
 	}
-	conf := kafka.Defaults()
-	conf.BootstrapServers = w.client.OptValue(kgo.SeedBrokers).([]string)
-	cl, err := conf.Client(kgo.ConsumeTopics(topic), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.FetchMaxWait(idle))
+	cl, err := w.kafka.Client(kgo.ConsumeTopics(topic), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.FetchMaxWait(idle))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -22,7 +22,6 @@ func (p *program) process() *cobra.Command {
 	var c connection
 	var d dataDir
 	var o processing
-	var metricsListen string
 	cmd := &cobra.Command{
 		Use:   "process",
 		Short: "Run processors",
@@ -46,13 +45,11 @@ func (p *program) process() *cobra.Command {
 				return err
 			}
 			tiers = append([][]app.Stage{{guard.stage()}}, tiers...)
-			if metricsListen != "" {
-				l, err := listen(metricsListen, "--metrics-listen")
-				if err != nil {
-					return err
-				}
-				tiers = append(tiers, []app.Stage{httpStage("metrics", l, &http.Server{Handler: ownPort(&health, registry), ReadHeaderTimeout: 10 * time.Second})})
+			own, err := o.ownPort(&health, registry)
+			if err != nil {
+				return err
 			}
+			tiers = append(tiers, own)
 			p.log.Info("processing", "stages", o.stages, "brokers", c.kafka.BootstrapServers, "data_dir", d.path)
 			return app.Run(cmd.Context(), &health, p.log, stopDeadline, tiers...)
 		},
@@ -61,7 +58,6 @@ func (p *program) process() *cobra.Command {
 	c.flags(f)
 	d.flags(f)
 	o.flags(f)
-	f.StringVar(&metricsListen, "metrics-listen", "", "`host:port` of /metrics, /healthz, /readyz and /debug/pprof; off by default")
 	return cmd
 }
 
@@ -71,8 +67,20 @@ func newRegistry() *prometheus.Registry {
 	return r
 }
 
-// ownPort is what a program without the views serves about itself.
-func ownPort(health *app.Health, registry *prometheus.Registry) http.Handler {
+// ownPort returns the stage that serves --metrics-listen, if it is set.
+func (o *processing) ownPort(health *app.Health, registry *prometheus.Registry) ([]app.Stage, error) {
+	if o.metricsListen == "" {
+		return nil, nil
+	}
+	l, err := listen(o.metricsListen, "--metrics-listen")
+	if err != nil {
+		return nil, err
+	}
+	return []app.Stage{httpStage("metrics", l, &http.Server{Handler: ownHandler(health, registry), ReadHeaderTimeout: 10 * time.Second})}, nil
+}
+
+// ownHandler is what the processors say about themselves.
+func ownHandler(health *app.Health, registry *prometheus.Registry) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {

@@ -326,3 +326,11 @@ func TestWatchWithoutATerminal(t *testing.T) {
 		t.Fatal("watch does not end")
 	}
 }
+
+func TestQueryCompletion(t *testing.T) {
+	for flag, want := range map[string]string{"--sort": "-event_count\nevent_count\nuser_id\nname\n-last_event_at\n", "--output": "table\njson\ncsv\n"} {
+		if code, out, _ := ask(t, nil, "__complete", "query", "users", flag, ""); code != exitDone || !strings.HasPrefix(out, want) {
+			t.Errorf("%s: exit code %d, %s", flag, code, out)
+		}
+	}
+}

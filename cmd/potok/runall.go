@@ -34,7 +34,7 @@ func (p *program) runAll() *cobra.Command {
 
 // serveAll runs processors and views until ctx ends. more, if not nil, returns further stages, once the topics are there
 // and the server's address is known.
-func (p *program) serveAll(ctx context.Context, c *connection, d *dataDir, o *processing, v *viewing, more func(url string) []app.Stage) error {
+func (p *program) serveAll(ctx context.Context, c *connection, d *dataDir, o *processing, v *viewing, more func(url string) ([]app.Stage, error)) error {
 	for _, role := range []string{"process", "view"} {
 		unlock, err := d.open(role)
 		if err != nil {
@@ -59,9 +59,17 @@ func (p *program) serveAll(ctx context.Context, c *connection, d *dataDir, o *pr
 	defer closing()
 	p.log.Info("running", "url", s.url, "brokers", c.kafka.BootstrapServers, "data_dir", d.path)
 	all := append([][]app.Stage{{guard.stage()}}, tiers...)
-	all = append(all, s.tables, s.http)
+	own, err := o.ownPort(&health, registry)
+	if err != nil {
+		return err
+	}
+	all = append(all, s.tables, own, s.http)
 	if more != nil {
-		all = append(all, more(s.url))
+		stages, err := more(s.url)
+		if err != nil {
+			return err
+		}
+		all = append(all, stages)
 	}
 	return app.Run(ctx, &health, p.log, stopDeadline, all...)
 }

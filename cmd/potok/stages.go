@@ -35,11 +35,14 @@ type processing struct {
 	stages   []string
 	instance string
 	standby  bool
+
+	metricsListen string
 }
 
 func (o *processing) flags(f *pflag.FlagSet) {
 	f.StringSliceVar(&o.stages, "stages", []string{stageRekey, stageUsers, stageActivity, stageEventTypes}, "which stages to run")
 	f.StringVar(&o.instance, "instance-id", "", "`name` of this instance in its consumer groups, the same after a restart; by default one that is kept in --data-dir")
+	f.StringVar(&o.metricsListen, "metrics-listen", "", "`host:port` of the processors' own /metrics, /healthz, /readyz and /debug/pprof; off by default")
 	f.BoolVar(&o.standby, "standby", false, "also keep the tables of the other instances' partitions up to date, to take over quickly")
 }
 

@@ -87,7 +87,7 @@ func (o *viewing) open(c *connection, d *dataDir, log *slog.Logger, registry *pr
 	if err != nil {
 		return nil, nil, err
 	}
-	meter := views.NewMeter(kadm.NewClient(cl), names, map[string]views.Positions{names.ActivityTable(): activity.Positions, names.EventTypesTable(): counts.Positions}, log)
+	meter := views.NewMeter(kadm.NewClient(cl), names, map[string]views.Positions{names.ActivityTable(): activity.Positions, names.EventTypesTable(): counts.Positions})
 	web, err := views.NewServer(views.Config{
 		Index: index,
 		Lookup: func(id string) (*codecs.Activity, error) {

@@ -23,8 +23,14 @@ import (
 // ErrStalled is wrapped by a client's failure when the brokers took nothing for [Options.StallAfter].
 var ErrStalled = errors.New("nothing was acknowledged")
 
-// MaxRecordBytes is the largest record, before compression, that a client sends; a topic's own limit is apart from it.
+// MaxRecordBytes is the largest record, before compression, that a client sends to [Options.LargeRecords]; the topic's own
+// limit is apart from it.
 const MaxRecordBytes = 256 << 20
+
+// maxBatchBytes is the same for all other topics, and is below their limit (16 MiB): records that are sent together go out
+// as one message as far as they fit, and a broker refuses a message that is larger than its topic allows, now and whenever
+// it is sent again.
+const maxBatchBytes = 15 << 20
 
 // Options configure a [Client].
 type Options struct {
@@ -33,6 +39,8 @@ type Options struct {
 	Linger     time.Duration // how long a record waits for others, 0: not at all
 	StallAfter time.Duration // 0: a minute
 	Extra      []kgo.Opt     // for tests
+	// LargeRecords is a topic whose records come from elsewhere and may have any size; empty: none.
+	LargeRecords string
 }
 
 // Client sends records. It is good until it fails; from then on every send fails at once with the same error.
@@ -59,7 +67,12 @@ func NewClient(o Options) (*Client, error) {
 		kgo.StopProducerOnDataLossDetected(),
 		kgo.ProducerLinger(o.Linger),
 		kgo.ProducerBatchCompression(kgo.Lz4Compression()),
-		kgo.ProducerBatchMaxBytes(MaxRecordBytes),
+		kgo.ProducerBatchMaxBytesFn(func(topic string) int32 {
+			if topic != "" && topic == o.LargeRecords {
+				return MaxRecordBytes
+			}
+			return maxBatchBytes
+		}),
 		kgo.BrokerMaxWriteBytes(MaxRecordBytes + 1<<20),
 		kgo.MaxBufferedRecords(math.MaxInt32), // the callers bound what they have in flight
 	}
@@ -94,28 +107,41 @@ func (c *Client) watch(o Options) {
 					c.abandon(err)
 				}
 			}
-			if still := now.Sub(time.Unix(0, c.moved.Load())); c.waiting.Load() > 0 && still > o.StallAfter {
+			if still := c.stalled(now, o.StallAfter); still > 0 {
 				c.abandon(fmt.Errorf("%w for %s", ErrStalled, still.Round(time.Second)))
 			}
 		}
 	}
 }
 
+// stalled returns for how long nothing has moved although records wait, 0 if that is no longer than it may be. It looks at
+// the records first, because Send sets the time first.
+func (c *Client) stalled(now time.Time, limit time.Duration) time.Duration {
+	if c.waiting.Load() == 0 {
+		return 0
+	}
+	if still := now.Sub(time.Unix(0, c.moved.Load())); still > limit {
+		return still
+	}
+	return 0
+}
+
 // Send sends a record and calls done, from another goroutine, when it is acknowledged or the client has failed. Records
 // of one partition are acknowledged in the order of their offsets, and done is called in that order. Send
 // does not wait; its callers bound what they have in flight.
 func (c *Client) Send(r *kgo.Record, done func(*kgo.Record, error)) {
-	if c.waiting.Add(1) == 1 {
+	if c.waiting.Load() == 0 {
 		c.moved.Store(time.Now().UnixNano())
 	}
+	c.waiting.Add(1)
 	c.kgo.Produce(c.ctx, r, func(r *kgo.Record, err error) {
-		c.waiting.Add(-1)
 		if err != nil {
 			c.abandon(fmt.Errorf("produce to %s: %w", r.Topic, err))
 			err = c.Err()
 		} else {
 			c.moved.Store(time.Now().UnixNano())
 		}
+		c.waiting.Add(-1)
 		done(r, err)
 	})
 }

@@ -2,9 +2,9 @@ package verify
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
-	"strings"
 
 	"github.com/go-json-experiment/json/jsontext"
 )
@@ -37,7 +37,7 @@ func userOf(value []byte) (user, name, email string, ok bool) {
 
 // fields reads a JSON object that has all the names with strings as their values. Of a name given twice the last counts.
 func fields(value []byte, names ...string) (map[string]string, error) {
-	d := jsontext.NewDecoder(bytes.NewReader(value), jsontext.AllowDuplicateNames(true))
+	d := jsontext.NewDecoder(bytes.NewBuffer(value), jsontext.AllowDuplicateNames(true))
 	found := map[string]string{}
 	strange := map[string]bool{} // given with something else than a string
 	name := ""
@@ -45,7 +45,7 @@ func fields(value []byte, names ...string) (map[string]string, error) {
 		depth := d.StackDepth()
 		_, members := d.StackIndex(depth)
 		t, err := d.ReadToken()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			break
 		}
 		if err != nil {
@@ -56,16 +56,16 @@ func fields(value []byte, names ...string) (map[string]string, error) {
 		}
 		switch {
 		case depth == 0 && members > 0:
-			return nil, fmt.Errorf("more than one value")
+			return nil, errors.New("more than one value")
 		case depth == 0 && t.Kind() != '{':
-			return nil, fmt.Errorf("not an object")
+			return nil, errors.New("not an object")
 		case depth != 1 || t.Kind() == '}' || t.Kind() == ']':
 		case members%2 == 0: // names and values are counted alike
-			name = strings.Clone(t.String())
+			name = t.String()
 		default:
 			delete(found, name)
 			if strange[name] = t.Kind() != '"'; !strange[name] {
-				found[name] = strings.Clone(t.String())
+				found[name] = t.String()
 			}
 		}
 	}

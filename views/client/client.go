@@ -38,6 +38,7 @@ var ErrTooLarge = errors.New("the answer is too large")
 type Client struct {
 	base    string // without a slash at the end
 	token   string
+	tls     *tls.Config
 	ask     *http.Client
 	listen  *http.Client // the same without a limit on the whole exchange
 	retries int
@@ -57,6 +58,9 @@ func WithToken(token string) Option { return func(c *Client) { c.token = token }
 // WithHTTPClient uses a client of one's own, for TLS settings or a proxy. Its Timeout is for questions, not for streams.
 func WithHTTPClient(hc *http.Client) Option { return func(c *Client) { c.ask = hc } }
 
+// WithTLS sets how to check the view's certificate. It has no effect together with [WithHTTPClient].
+func WithTLS(cfg *tls.Config) Option { return func(c *Client) { c.tls = cfg } }
+
 // WithRetries sets how often a question is asked again after a failure that may pass; 4 by default, which takes up to
 // 1.5 s, or what the view asks for.
 func WithRetries(n int) Option { return func(c *Client) { c.retries = n } }
@@ -72,8 +76,10 @@ func New(baseURL string, opts ...Option) (*Client, error) {
 	case u.User != nil || u.RawQuery != "" || u.Fragment != "":
 		return nil, errors.New("server URL: must have no user, query or fragment")
 	}
-	c := &Client{base: strings.TrimRight(baseURL, "/"), retries: defaultRetries,
-		pause: firstPause, reopen: time.Second, silence: 45 * time.Second, maxEvent: maxBody}
+	c := &Client{
+		base: strings.TrimRight(baseURL, "/"), retries: defaultRetries,
+		pause: firstPause, reopen: time.Second, silence: 45 * time.Second, maxEvent: maxBody,
+	}
 	for _, o := range opts {
 		o(c)
 	}
@@ -85,6 +91,7 @@ func New(baseURL string, opts ...Option) (*Client, error) {
 		if t, ok := http.DefaultTransport.(*http.Transport); ok {
 			t = t.Clone()
 			t.ResponseHeaderTimeout = headTimeout
+			t.TLSClientConfig = c.tls
 			c.ask.Transport = t
 		}
 	}
