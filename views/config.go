@@ -9,12 +9,15 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// Lookup reads a user's row; nil if there is none. Called concurrently, and only while [Readiness] says ready.
+// Lookup reads a user's row; nil if there is none. Called concurrently, and only while [Readiness] says restored.
 type Lookup func(userID string) (*codecs.Activity, error)
 
-// Readiness tells whether the tables are restored. Called concurrently.
+// Readiness tells how the program is. Called concurrently.
 type Readiness interface {
-	// Ready reports so; detail becomes JSON: progress by table and partition, failing stages with reasons.
+	// Restored reports whether the tables have been restored, so that there are answers. That stays so while the brokers
+	// are away: then the answers age, and Potok-Lag-Time says so.
+	Restored() bool
+	// Ready reports whether all is well, for /readyz; detail becomes JSON: progress by table and partition, failing stages with reasons.
 	Ready() (ok bool, detail any)
 }
 

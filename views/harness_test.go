@@ -65,6 +65,11 @@ func (f *fakeTables) Measure(context.Context) (Lag, error) {
 	return l, nil
 }
 
+func (f *fakeTables) Restored() bool {
+	ok, _ := f.Ready()
+	return ok
+}
+
 func (f *fakeTables) Ready() (bool, any) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

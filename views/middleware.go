@@ -150,7 +150,7 @@ func (s *Server) authenticate(next http.Handler) http.Handler {
 
 // ready refuses while the tables are restored.
 func (s *Server) ready(ctx huma.Context, next func(huma.Context)) {
-	if ok, _ := s.cfg.Readiness.Ready(); !ok {
+	if !s.cfg.Readiness.Restored() {
 		ctx.SetHeader("Retry-After", "1")
 		_ = huma.WriteErr(s.api, ctx, http.StatusServiceUnavailable, "the tables are being restored; /readyz says how far")
 		return

@@ -60,7 +60,7 @@ func (s *Server) Run(ctx context.Context) error {
 		case <-second.C:
 			s.throughput.Sample(s.cfg.LagMeter.Latest())
 		case <-dirty:
-			if ok, _ := s.cfg.Readiness.Ready(); !ok { // nobody reads: a restored table is sorted at once
+			if !s.cfg.Readiness.Restored() { // nobody reads: a restored table is sorted at once
 				s.cfg.Index.touch()
 			} else {
 				s.frames.publish()

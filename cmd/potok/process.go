@@ -51,7 +51,7 @@ func (p *program) process() *cobra.Command {
 			}
 			tiers = append(tiers, own)
 			p.log.Info("processing", "stages", o.stages, "brokers", c.kafka.BootstrapServers, "data_dir", d.path)
-			return app.Run(cmd.Context(), &health, p.log, stopDeadline, tiers...)
+			return errors.Join(app.Run(cmd.Context(), &health, p.log, stopDeadline, tiers...), o.stopped(&c, &d, p.log))
 		},
 	}
 	f := cmd.Flags()

@@ -71,5 +71,5 @@ func (p *program) serveAll(ctx context.Context, c *connection, d *dataDir, o *pr
 		}
 		all = append(all, stages)
 	}
-	return app.Run(ctx, &health, p.log, stopDeadline, all...)
+	return errors.Join(app.Run(ctx, &health, p.log, stopDeadline, all...), o.stopped(c, d, p.log))
 }

@@ -12,6 +12,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/spf13/pflag"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 
 	"github.com/potok-streams/potok/internal/app"
 	"github.com/potok-streams/potok/internal/engine"
@@ -36,12 +38,15 @@ type processing struct {
 	instance string
 	standby  bool
 
+	leave bool
+
 	metricsListen string
 }
 
 func (o *processing) flags(f *pflag.FlagSet) {
 	f.StringSliceVar(&o.stages, "stages", []string{stageRekey, stageUsers, stageActivity, stageEventTypes}, "which stages to run")
 	f.StringVar(&o.instance, "instance-id", "", "`name` of this instance in its consumer groups, the same after a restart; by default one that is kept in --data-dir")
+	f.BoolVar(&o.leave, "leave", false, "leave the consumer groups when this instance stops: for one that will not be started again, or the others wait --session-timeout for its partitions")
 	f.StringVar(&o.metricsListen, "metrics-listen", "", "`host:port` of the processors' own /metrics, /healthz, /readyz and /debug/pprof; off by default")
 	f.BoolVar(&o.standby, "standby", false, "also keep the tables of the other instances' partitions up to date, to take over quickly")
 }
@@ -58,14 +63,53 @@ func (o *processing) validate() error {
 	return nil
 }
 
+// stopped is to be called when the stages have stopped.
+func (o *processing) stopped(c *connection, d *dataDir, log *slog.Logger) error {
+	if !o.leave {
+		return nil
+	}
+	instance, err := o.member(d)
+	if err != nil {
+		return err
+	}
+	cl, err := c.kafka.Client()
+	if err != nil {
+		return err
+	}
+	defer cl.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), leaveTimeout)
+	defer cancel()
+	n := c.topics.Names
+	var errs []error
+	for _, group := range []string{n.RekeyUsersGroup(), n.RekeyEventsGroup(), n.UsersGroup(), n.ActivityGroup(), n.EventTypesGroup()} {
+		left, err := kadm.NewClient(cl).LeaveGroup(ctx, kadm.LeaveGroup(group).InstanceIDs(instance).Reason("stopped for good"))
+		if err == nil {
+			err = left.Error()
+		}
+		if err != nil && !errors.Is(err, kerr.UnknownMemberID) && !errors.Is(err, kerr.GroupIDNotFound) {
+			errs = append(errs, fmt.Errorf("leave group %s: %w", group, err))
+		}
+	}
+	log.Info("left the consumer groups", "instance", instance)
+	return errors.Join(errs...)
+}
+
+// leaveTimeout bounds leaving all groups.
+const leaveTimeout = 5 * time.Second
+
+// member returns the name of this instance in its groups.
+func (o *processing) member(d *dataDir) (string, error) {
+	if o.instance != "" {
+		return o.instance, nil
+	}
+	return d.instance()
+}
+
 // tiers returns the stages that process, in the order in which they start.
 func (o *processing) tiers(c *connection, d *dataDir, log *slog.Logger, registry prometheus.Registerer, diskFailed func(error)) ([][]app.Stage, error) {
-	instance := o.instance
-	if instance == "" {
-		var err error
-		if instance, err = d.instance(); err != nil {
-			return nil, err
-		}
+	instance, err := o.member(d)
+	if err != nil {
+		return nil, err
 	}
 	metrics := processors.NewMetrics(registry)
 	names := c.topics.Names

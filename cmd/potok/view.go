@@ -95,7 +95,7 @@ func (o *viewing) open(c *connection, d *dataDir, log *slog.Logger, registry *pr
 			a, _ := row.(*codecs.Activity)
 			return a, err
 		},
-		LagMeter: meter, Readiness: health, Logger: log, Registry: registry, AuthToken: token, Version: version,
+		LagMeter: meter, Readiness: readiness{health, []*engine.View{activity, counts}}, Logger: log, Registry: registry, AuthToken: token, Version: version,
 		RawTopics: [2]string{names.Users, names.Events},
 	})
 	if err != nil {
@@ -121,6 +121,22 @@ func (o *viewing) open(c *connection, d *dataDir, log *slog.Logger, registry *pr
 		return web.Run(ctx)
 	}}}
 	return s, cl.Close, nil
+}
+
+// readiness is what the server says about the program.
+type readiness struct {
+	*app.Health
+	tables []*engine.View
+}
+
+// Restored implements [views.Readiness].
+func (r readiness) Restored() bool {
+	for _, t := range r.tables {
+		if !t.Restored() {
+			return false
+		}
+	}
+	return true
 }
 
 // bind listens, with TLS if there is a certificate.

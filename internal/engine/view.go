@@ -24,7 +24,8 @@ type View struct {
 
 type viewRun struct {
 	*state
-	view *goka.View
+	view     *goka.View
+	restored atomic.Bool // has been: later a view that lost its brokers still has its rows
 }
 
 // NewView makes a view of a table. applied is called with every row, those on disk first, and again whenever one has
@@ -39,10 +40,17 @@ func (v *View) Name() string { return "view-" + v.table }
 // ErrNotReady is returned by Get while the table is being restored.
 var ErrNotReady = errors.New("table is being restored")
 
+// Restored reports whether the table has been read to its end, so that rows can be had. That stays so while the brokers
+// are away.
+func (v *View) Restored() bool {
+	r := v.current.Load()
+	return r != nil && r.restored.Load()
+}
+
 // Get returns a row as its codec decodes it, or nil.
 func (v *View) Get(key string) (any, error) {
 	r := v.current.Load()
-	if r == nil || !r.view.Recovered() {
+	if r == nil || !r.restored.Load() {
 		return nil, ErrNotReady
 	}
 	return r.view.Get(key)
@@ -91,7 +99,8 @@ func (v *View) Run(ctx context.Context, ready func()) error {
 	}
 	run, cancel := context.WithCancel(ctx)
 	defer cancel()
-	v.current.Store(&viewRun{st, gv})
+	current := &viewRun{state: st, view: gv}
+	v.current.Store(current)
 	defer v.current.Store(nil) // goka's view must not be asked once it is closed
 	go func() {
 		tick := time.NewTicker(20 * time.Millisecond)
@@ -103,6 +112,7 @@ func (v *View) Run(ctx context.Context, ready func()) error {
 			case <-tick.C:
 			}
 		}
+		current.restored.Store(true)
 		ready()
 	}()
 	go st.logProgress(run, v.Name())

@@ -44,6 +44,8 @@ func (f *tables) get(id string) (*codecs.Activity, error) {
 	return f.rows[id], nil
 }
 
+func (*tables) Restored() bool { return true }
+
 func (f *tables) Ready() (bool, any) { return true, nil }
 func (f *tables) Latest() views.Lag {
 	return views.Lag{At: time.UnixMilli(1_700_000_000_123), Total: 5, Partitions: []views.Partition{{Topic: "test", Position: 1, End: 6, Lag: 5}}}
