@@ -65,7 +65,7 @@ func newState(cfg Config, name string, opened func(*store.Store) error) (*state,
 	}
 	s := &state{cfg: cfg, admin: kadm.NewClient(cl)}
 	s.connected, s.disconnect = context.WithCancel(context.Background())
-	opts := store.Options{Logger: cfg.Logger, OnFailure: cfg.OnDiskFailure}
+	opts := store.Options{Logger: cfg.Logger, OnFailure: cfg.OnDiskFailure, Cache: store.NewBudget(cacheBytes)}
 	s.registry = store.NewRegistry(filepath.Join(cfg.Dir, name), opts, s.changelog, opened)
 	return s, nil
 }
@@ -74,6 +74,9 @@ func (s *state) close() {
 	s.disconnect()
 	s.admin.Close()
 }
+
+// cacheBytes is what each processor and each view keeps of its rows in memory.
+const cacheBytes = 32 << 20
 
 // lookupTimeout bounds a question to the brokers about a changelog.
 const lookupTimeout = 30 * time.Second

@@ -67,6 +67,7 @@ type Options struct {
 	Dir       string // of this store alone
 	Changelog Changelog
 	Logger    *slog.Logger
+	Cache     *Budget     // memory for rows that were used lately, shared by several stores; nil: none
 	OnFailure func(error) // called once, from any goroutine, when the disk fails
 	// OpenFiles opens LevelDB's files; nil means the directory. Tests put a failing disk here.
 	OpenFiles func(dir string) (lstorage.Storage, error)
@@ -83,10 +84,11 @@ type Store struct {
 	roomy   sync.Cond         // dirty rows went to the disk, or the store failed
 	dirty   map[string][]byte // newest rows; nil value: deleted
 	flying  map[string][]byte // being written
-	clean   map[string][]byte // written last: a cache of what is likely to be read next
+	clean   cache             // rows as they are on disk
 	bytes   int               // of dirty
 	offset  int64             // of the changelog, up to which dirty+flying+disk hold it
 	saved   int64             // offset on disk
+	flushes int               // how many have ended
 	gap     bool              // an acknowledgement was not the next offset: keep the offset until the next recovery
 	failure error
 
@@ -107,7 +109,7 @@ func Open(opts Options) (*Store, error) {
 	if err := os.MkdirAll(opts.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("make state directory: %w", err)
 	}
-	s := &Store{opts: opts, dirty: map[string][]byte{}, kick: make(chan struct{}, 1), stop: make(chan struct{}), done: make(chan struct{})}
+	s := &Store{opts: opts, dirty: map[string][]byte{}, clean: cache{budget: opts.Cache}, kick: make(chan struct{}, 1), stop: make(chan struct{}), done: make(chan struct{})}
 	s.roomy.L = &s.mu
 	reason, err := s.open()
 	if err == nil && reason != "" {
@@ -140,8 +142,8 @@ func (s *Store) open() (reason string, err error) {
 	}
 	db, err := leveldb.Open(files, &opt.Options{
 		Filter:                 filter.NewBloomFilter(10), // most reads of a growing table are for rows that are not there
-		WriteBuffer:            8 << 20,
-		BlockCacheCapacity:     8 << 20,
+		WriteBuffer:            2 << 20,                   // a program has dozens of stores, and what they write at once is larger anyway
+		BlockCacheCapacity:     2 << 20,
 		CompactionTableSize:    4 << 20,
 		OpenFilesCacheCapacity: 64,
 		// By default a damaged stretch of a journal is skipped and what comes after it is taken: rows would be missing
@@ -240,7 +242,11 @@ func (s *Store) flush() error {
 		s.fail(fmt.Errorf("write state of %s/%d to %s: %w", s.opts.Changelog.Topic, s.opts.Changelog.Partition, s.opts.Dir, err))
 		return s.failure
 	}
-	s.clean, s.flying, s.saved = rows, nil, offset
+	for k, v := range rows {
+		s.clean.put(k, v)
+	}
+	s.flying, s.saved = nil, offset
+	s.flushes++
 	s.roomy.Broadcast()
 	return nil
 }
@@ -282,6 +288,7 @@ func (s *Store) Close() error {
 		if s.failure == nil {
 			s.failure = ErrClosed
 		}
+		s.clean.drop()
 		s.roomy.Broadcast()
 		s.mu.Unlock()
 		err = errors.Join(err, s.db.Close(), s.files.Close())
@@ -297,9 +304,9 @@ func (s *Store) Get(key string) ([]byte, error) {
 		v, ok = s.flying[key]
 	}
 	if !ok {
-		v, ok = s.clean[key]
+		v, ok = s.clean.get(key)
 	}
-	failure := s.failure
+	failure, flushes := s.failure, s.flushes
 	s.mu.Unlock()
 	if failure != nil {
 		return nil, failure
@@ -310,6 +317,9 @@ func (s *Store) Get(key string) ([]byte, error) {
 	v, err := s.db.Get([]byte(rowPrefix+key), nil)
 	if errors.Is(err, leveldb.ErrNotFound) {
 		return nil, nil
+	}
+	if err == nil {
+		s.remember(key, v, flushes)
 	}
 	if err != nil {
 		s.mu.Lock()
@@ -326,6 +336,16 @@ func (s *Store) Get(key string) ([]byte, error) {
 // failRead is fail for what can't be read. The caller holds mu.
 func (s *Store) failRead(err error) {
 	s.fail(fmt.Errorf("read state of %s/%d in %s: %w", s.opts.Changelog.Topic, s.opts.Changelog.Partition, s.opts.Dir, err))
+}
+
+// remember puts a row that was read from disk into the cache, unless a flush has ended since the look-up began: it may
+// have written a newer one.
+func (s *Store) remember(key string, row []byte, flushes int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.flushes == flushes {
+		s.clean.put(key, row)
+	}
 }
 
 // Has reports whether there is a row.
