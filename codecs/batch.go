@@ -1,6 +1,7 @@
 package codecs
 
 import (
+	"errors"
 	"fmt"
 
 	"google.golang.org/protobuf/encoding/protowire"
@@ -181,20 +182,23 @@ func (s *Source) read(data []byte) error {
 		case 1:
 			s.Partition = int32(f.uint)
 		case 2:
-			return readPacked(f.bytes, func(v uint64) {
+			if lengths+labels > 0 { // what belongs to these runs has been read and is lost
+				return errors.New("a source's lengths or labels come before its gaps")
+			}
+			return readPacked(f, func(v uint64) {
 				s.Runs = append(s.Runs, Run{Offset: int64(v), Length: 1, Label: NoLabel})
 			})
 		case 3:
-			return readPacked(f.bytes, func(v uint64) {
+			return readPacked(f, func(v uint64) {
 				if lengths < len(s.Runs) {
 					s.Runs[lengths].Length = int64(v)
 				}
 				lengths++
 			})
 		case 4:
-			return readPacked(f.bytes, func(v uint64) {
+			return readPacked(f, func(v uint64) {
 				if labels < len(s.Runs) {
-					s.Runs[labels].Label = int(v)
+					s.Runs[labels].Label = int(uint32(v))
 				}
 				labels++
 			})
@@ -218,12 +222,15 @@ func (s *Source) read(data []byte) error {
 // check refuses what no encoder writes and what would make counting go wrong.
 func (b *Batch) check() error {
 	for _, s := range b.Sources {
+		if s.Partition < 0 {
+			return fmt.Errorf("partition %d", s.Partition)
+		}
 		end := int64(0)
 		for _, r := range s.Runs {
 			if r.Offset < end || r.Length < 1 || r.Offset+r.Length < r.Offset {
 				return fmt.Errorf("partition %d: run of %d at offset %d is out of order", s.Partition, r.Length, r.Offset)
 			}
-			if r.Label >= len(b.Labels) {
+			if r.Label < NoLabel || r.Label >= len(b.Labels) {
 				return fmt.Errorf("partition %d: label %d of %d", s.Partition, r.Label, len(b.Labels))
 			}
 			end = r.Offset + r.Length

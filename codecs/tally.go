@@ -2,6 +2,7 @@ package codecs
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -209,10 +210,28 @@ func DecodeTally(b []byte) (*Tally, error) {
 		}
 		return nil
 	})
+	if err == nil {
+		err = t.check()
+	}
 	if err != nil {
 		return nil, fmt.Errorf("decode tally: %w", err)
 	}
 	return t, nil
+}
+
+// check refuses what no encoder writes and what would make counting go wrong: the look-ups need the order.
+func (t *Tally) check() error {
+	for i, m := range t.Marks {
+		if m.Partition < 0 || m.Offset < 0 || i > 0 && compareMarks(t.Marks[i-1], m) >= 0 {
+			return fmt.Errorf("mark %d of partition %d is out of order", m.Offset, m.Partition)
+		}
+	}
+	for i := 1; i < len(t.Labels); i++ {
+		if t.Labels[i-1].Label >= t.Labels[i].Label {
+			return errors.New("labels are out of order")
+		}
+	}
+	return nil
 }
 
 func (t *Tally) readMarks(b []byte) error {
@@ -223,11 +242,14 @@ func (t *Tally) readMarks(b []byte) error {
 		case 1:
 			return readTopicID(&topic, f.bytes)
 		case 2:
-			return readPacked(f.bytes, func(v uint64) {
-				t.Marks = append(t.Marks, Mark{Topic: topic, Partition: int32(v)})
+			if offsets > start { // what belongs to these marks has been read and is lost
+				return errors.New("offsets come before partitions")
+			}
+			return readPacked(f, func(v uint64) {
+				t.Marks = append(t.Marks, Mark{Partition: int32(v)})
 			})
 		case 3:
-			return readPacked(f.bytes, func(v uint64) {
+			return readPacked(f, func(v uint64) {
 				if offsets < len(t.Marks) {
 					t.Marks[offsets].Offset = int64(v)
 				}
@@ -238,6 +260,9 @@ func (t *Tally) readMarks(b []byte) error {
 	})
 	if err == nil && offsets != len(t.Marks) {
 		err = fmt.Errorf("%d offsets for %d marks", offsets-start, len(t.Marks)-start)
+	}
+	for i := range t.Marks[start:] {
+		t.Marks[start+i].Topic = topic
 	}
 	return err
 }

@@ -104,9 +104,13 @@ func readFields(b []byte, each func(field) error) error {
 	return nil
 }
 
-// readPacked calls each for every varint of a packed field.
-func readPacked(b []byte, each func(uint64)) error {
-	for len(b) > 0 {
+// readPacked calls each for every element of a repeated number, which Protocol Buffers allow to be packed or not.
+func readPacked(f field, each func(uint64)) error {
+	if f.bytes == nil {
+		each(f.uint)
+		return nil
+	}
+	for b := f.bytes; len(b) > 0; {
 		v, n := protowire.ConsumeVarint(b)
 		if n < 0 {
 			return protowire.ParseError(n)

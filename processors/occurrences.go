@@ -8,7 +8,8 @@ import (
 // message limit of our topics (16 MiB), even if all of it belongs to one key.
 const (
 	maxOccurrences = 400_000
-	maxLabelBytes  = 4 << 20
+	maxLabelBytes  = 4 << 20  // of different labels: a key's record may have all of them
+	maxLabelUse    = 16 << 20 // of the occurrences' labels: a flush may have one for each
 	maxKeyBytes    = 32 << 20
 )
 
@@ -21,6 +22,7 @@ type occurrences struct {
 	sources []int32
 	source  map[int32]int32 // raw partition to index into sources
 	list    []occurrence
+	use     int // bytes of the occurrences' labels
 
 	grouped []occurrence // scratch of group
 	starts  []int32      // scratch of group
@@ -73,6 +75,7 @@ func (o *occurrences) add(key, label []byte, partition int32, offset int64, leng
 	o.keys.spans[k].Add(timestamp)
 	if label != nil {
 		l = o.labels.number(label)
+		o.use += len(label)
 	}
 	s, ok := o.source[partition]
 	if !ok {
@@ -87,14 +90,14 @@ func (o *occurrences) add(key, label []byte, partition int32, offset int64, leng
 }
 
 func (o *occurrences) full() bool {
-	return len(o.list) >= maxOccurrences || o.labels.bytes >= maxLabelBytes || o.keys.bytes >= maxKeyBytes
+	return len(o.list) >= maxOccurrences || o.labels.bytes >= maxLabelBytes || o.use >= maxLabelUse || o.keys.bytes >= maxKeyBytes
 }
 
 func (o *occurrences) reset() {
 	o.keys.reset()
 	o.labels.reset()
 	clear(o.source)
-	o.sources, o.list = o.sources[:0], o.list[:0]
+	o.sources, o.list, o.use = o.sources[:0], o.list[:0], 0
 }
 
 // batches calls emit with every key and its batch, which is good until emit returns.

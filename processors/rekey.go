@@ -75,7 +75,7 @@ func (s *Rekey) Run(ctx context.Context, ready func()) (err error) {
 	if err != nil {
 		return err
 	}
-	out, err := producer.NewClient(producer.Options{Kafka: s.Kafka})
+	out, err := producer.NewClient(producer.Options{Kafka: s.Kafka, LargeRecords: s.deadLetters})
 	if err != nil {
 		return err
 	}

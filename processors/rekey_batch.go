@@ -55,6 +55,9 @@ func (b *batch) reject(r *kgo.Record, letter codecs.DeadLetter, queue string) {
 	}
 	b.dead = append(b.dead, dead)
 	b.held += len(r.Key) + len(r.Value) + 512
+	for _, h := range r.Headers {
+		b.held += len(h.Key) + len(h.Value) + 64
+	}
 	counter := codecs.Counter{Kind: codecs.Rejected, Topic: letter.Topic, Reason: letter.Reason}
 	b.counts.add([]byte(counter.Key()), nil, r.Partition, r.Offset, 1, r.Timestamp.UnixMilli())
 }

@@ -115,7 +115,7 @@ func (c *Client) watch(o Options) {
 }
 
 // stalled returns for how long nothing has moved although records wait, 0 if that is no longer than it may be. It looks at
-// the records first, because Send sets the time first.
+// the records first, because begin sets the time first.
 func (c *Client) stalled(now time.Time, limit time.Duration) time.Duration {
 	if c.waiting.Load() == 0 {
 		return 0
@@ -130,10 +130,7 @@ func (c *Client) stalled(now time.Time, limit time.Duration) time.Duration {
 // of one partition are acknowledged in the order of their offsets, and done is called in that order. Send
 // does not wait; its callers bound what they have in flight.
 func (c *Client) Send(r *kgo.Record, done func(*kgo.Record, error)) {
-	if c.waiting.Load() == 0 {
-		c.moved.Store(time.Now().UnixNano())
-	}
-	c.waiting.Add(1)
+	c.begin()
 	c.kgo.Produce(c.ctx, r, func(r *kgo.Record, err error) {
 		if err != nil {
 			c.abandon(fmt.Errorf("produce to %s: %w", r.Topic, err))
@@ -144,6 +141,14 @@ func (c *Client) Send(r *kgo.Record, done func(*kgo.Record, error)) {
 		c.waiting.Add(-1)
 		done(r, err)
 	})
+}
+
+// begin notes that one more record waits.
+func (c *Client) begin() {
+	if c.waiting.Load() == 0 {
+		c.moved.Store(time.Now().UnixNano())
+	}
+	c.waiting.Add(1)
 }
 
 // Err returns why the client is no good any more, or nil.

@@ -122,7 +122,7 @@ func TestChangelog(t *testing.T) {
 		t.Errorf("two records at a time of keys %q", watch.bad)
 	}
 	watch.mu.Unlock()
-	all := read(t, b, conf, partitions)
+	all := read(t, b, conf)
 	if len(all) >= workers*(rounds+keysEach) {
 		t.Errorf("%d records: no value was passed over", len(all))
 	}
@@ -175,7 +175,7 @@ func TestNewestValueWins(t *testing.T) {
 			t.Errorf("value %d is at offset %d, want %d", n, got, want)
 		}
 	}
-	all := read(t, b, conf, 1)
+	all := read(t, b, conf)
 	if len(all) != 2 || string(all[0].Value) != "0" || string(all[1].Value) != "4" {
 		t.Errorf("%d records: %+v", len(all), all)
 	}

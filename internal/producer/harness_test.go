@@ -42,8 +42,8 @@ func soon(t *testing.T) context.Context {
 	return ctx
 }
 
-// read returns the first n records of the topic, or all up to its end where n is negative.
-func read(t *testing.T, b *kfake.Cluster, conf kafka.Config, partitions int32) []*kgo.Record {
+// read returns all records of the topic.
+func read(t *testing.T, b *kfake.Cluster, conf kafka.Config) []*kgo.Record {
 	t.Helper()
 	n := int64(0)
 	for _, p := range b.PartitionInfos(topic) {

@@ -1,0 +1,177 @@
+package processors
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/potok-streams/potok/codecs"
+)
+
+var rawTopic = codecs.TopicID{1, 2, 3}
+
+// at is one occurrence as a naive implementation notes it.
+type at struct {
+	partition int32
+	offset    int64
+	label     string
+}
+
+// unfold lists a batch's occurrences one by one.
+func unfold(t *testing.T, key string, b *codecs.Batch) (list []at) {
+	t.Helper()
+	if b.Topic != rawTopic {
+		t.Fatalf("key %q: topic %x", key, b.Topic)
+	}
+	var used []bool
+	for range b.Labels {
+		used = append(used, false)
+	}
+	for i, s := range b.Sources {
+		if slices.ContainsFunc(b.Sources[:i], func(o codecs.Source) bool { return o.Partition == s.Partition }) {
+			t.Fatalf("key %q: partition %d twice", key, s.Partition)
+		}
+		for _, r := range s.Runs {
+			label := "none"
+			if r.Label != codecs.NoLabel {
+				label, used[r.Label] = "label "+b.Labels[r.Label], true
+			}
+			for n := range r.Length {
+				list = append(list, at{s.Partition, r.Offset + n, label})
+			}
+		}
+	}
+	if slices.Contains(used, false) {
+		t.Fatalf("key %q: labels of others: %q, used %v", key, b.Labels, used)
+	}
+	return list
+}
+
+// TestGrouping: the batches are what maps of lists would hold, every time that the same occurrences are used again.
+func TestGrouping(t *testing.T) {
+	var o occurrences
+	for seed := range uint64(80) {
+		r := rand.New(rand.NewPCG(seed, 0))
+		want, spans := map[string][]at{}, map[string]codecs.Span{}
+		next := make([]int64, 1+r.IntN(5))
+		labelled := r.IntN(3) > 0
+		keys, labels := 1+r.IntN(40), 1+r.IntN(6)
+		for range r.IntN(600) {
+			p := r.IntN(len(next))
+			key := strings.Repeat("k", r.IntN(keys)) // the empty key among them
+			var label []byte
+			name := "none"
+			if labelled {
+				label = []byte(strings.Repeat("l", r.IntN(labels)))
+				if label == nil {
+					label = []byte{}
+				}
+				name = "label " + string(label)
+			}
+			next[p] += int64(r.IntN(2) * r.IntN(1000))
+			length, ms := int32(1), int64(r.IntN(1000)-1)
+			if r.IntN(20) == 0 {
+				length = int32(1 + r.IntN(9))
+			}
+			o.add([]byte(key), label, int32(p*7), next[p], length, ms)
+			for n := range length {
+				want[key] = append(want[key], at{int32(p * 7), next[p] + int64(n), name})
+			}
+			next[p] += int64(length)
+			s := spans[key]
+			s.Add(ms)
+			spans[key] = s
+		}
+		got := map[string][]at{}
+		o.batches(rawTopic, func(key string, b *codecs.Batch) {
+			if _, twice := got[key]; twice {
+				t.Fatalf("seed %d: key %q twice", seed, key)
+			}
+			if b.Span != spans[key] {
+				t.Fatalf("seed %d: key %q: span %+v, want %+v", seed, key, b.Span, spans[key])
+			}
+			back, err := codecs.DecodeBatch(codecs.AppendBatch(nil, b)) // also checks that runs rise
+			if err != nil {
+				t.Fatalf("seed %d: key %q: %v", seed, key, err)
+			}
+			got[key] = unfold(t, key, back)
+		})
+		order := func(a, b at) int { return int(a.partition-b.partition)<<32 + int(a.offset-b.offset) }
+		for k := range want {
+			slices.SortStableFunc(want[k], order)
+			slices.SortStableFunc(got[k], order) // partitions come in any order; within one, AppendBatch would not decode
+		}
+		if diff := cmp.Diff(want, got, cmp.AllowUnexported(at{})); diff != "" {
+			t.Fatalf("seed %d: %s", seed, diff)
+		}
+		o.reset()
+		if o.full() {
+			t.Fatal("full after reset")
+		}
+		o.batches(rawTopic, func(key string, _ *codecs.Batch) { t.Fatalf("key %q after reset", key) })
+	}
+}
+
+// TestRunsAreJoined: adjacent offsets with one label are one run.
+func TestRunsAreJoined(t *testing.T) {
+	var o occurrences
+	for offset := range int64(100) {
+		o.add([]byte("k"), nil, 0, offset, 1, 5)
+	}
+	o.batches(rawTopic, func(_ string, b *codecs.Batch) {
+		want := []codecs.Source{{Runs: []codecs.Run{{Offset: 0, Length: 100, Label: codecs.NoLabel}}}}
+		if diff := cmp.Diff(want, b.Sources); diff != "" {
+			t.Error(diff)
+		}
+	})
+}
+
+// TestLargestRecord fills occurrences in the ways that make one key's record largest.
+func TestLargestRecord(t *testing.T) {
+	const limit = 15 << 20 // what the producer sends in one message at most
+	for name, add := range map[string]func(o *occurrences, n int){
+		"labels as long as can be": func(o *occurrences, n int) {
+			o.add([]byte("k"), fmt.Appendf(nil, "%0*d", codecs.MaxIDBytes, n), 0, int64(n)*2, 1, 0)
+		},
+		"many short labels, offsets far apart": func(o *occurrences, n int) {
+			o.add([]byte("k"), fmt.Appendf(nil, "%x", n), 0, int64(n+1)<<44, 1, 0)
+		},
+		"no labels, offsets far apart": func(o *occurrences, n int) { o.add([]byte("k"), nil, 0, int64(n+1)<<44, 1, 0) },
+		"many partitions":              func(o *occurrences, n int) { o.add([]byte("k"), []byte("l"), int32(n%4096), int64(n+1)<<44, 1, 0) },
+		"long runs":                    func(o *occurrences, n int) { o.add([]byte("k"), nil, 0, int64(n+1)<<44, 1<<30, 0) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			var o occurrences
+			for n := 0; !o.full(); n++ {
+				add(&o, n)
+			}
+			o.batches(rawTopic, func(_ string, b *codecs.Batch) {
+				if n := len(codecs.AppendBatch(nil, b)); n > limit {
+					t.Errorf("%d bytes", n)
+				}
+			})
+		})
+	}
+}
+
+// TestLargestFlush: one label that is as long as can be, and a key for every occurrence of it.
+func TestLargestFlush(t *testing.T) {
+	var o occurrences
+	label := []byte(strings.Repeat("l", codecs.MaxIDBytes))
+	for n := 0; !o.full(); n++ {
+		o.add(fmt.Append(nil, n), label, 0, int64(n), 1, 0)
+	}
+	total := 0
+	var value []byte
+	o.batches(rawTopic, func(key string, b *codecs.Batch) {
+		value = codecs.AppendBatch(value[:0], b)
+		total += len(key) + len(value)
+	})
+	if total > 32<<20 {
+		t.Errorf("%d bytes in one flush", total)
+	}
+}
