@@ -22,7 +22,8 @@ type occurrences struct {
 	sources []int32
 	source  map[int32]int32 // raw partition to index into sources
 	list    []occurrence
-	use     int // bytes of the occurrences' labels
+	use     int  // bytes of the occurrences' labels
+	sorted  bool // list is sorted by source
 
 	grouped []occurrence // scratch of group
 	starts  []int32      // scratch of group
@@ -75,6 +76,7 @@ func (o *occurrences) add(key, label []byte, partition int32, offset int64, leng
 	o.keys.spans[k].Add(timestamp)
 	if label != nil {
 		l = o.labels.number(label)
+		o.labels.spans[l].Add(timestamp)
 		o.use += len(label)
 	}
 	s, ok := o.source[partition]
@@ -86,6 +88,7 @@ func (o *occurrences) add(key, label []byte, partition int32, offset int64, leng
 		o.source[partition] = s
 		o.sources = append(o.sources, partition)
 	}
+	o.sorted = false
 	o.list = append(o.list, occurrence{key: k, label: l, source: s, length: length, offset: offset})
 }
 
@@ -97,39 +100,50 @@ func (o *occurrences) reset() {
 	o.keys.reset()
 	o.labels.reset()
 	clear(o.source)
-	o.sources, o.list, o.use = o.sources[:0], o.list[:0], 0
+	o.sources, o.list, o.use, o.sorted = o.sources[:0], o.list[:0], 0, false
 }
 
 // batches calls emit with every key and its batch, which is good until emit returns.
 func (o *occurrences) batches(topic codecs.TopicID, emit func(key string, b *codecs.Batch)) {
-	if len(o.list) == 0 {
-		return
-	}
-	// Two stable counting sorts: by source, then by key. Arrival order, and with it rising offsets, stays within both.
-	sorted := o.list
-	if len(o.sources) > 1 {
-		sorted = o.group(sorted, len(o.sources), func(c *occurrence) int32 { return c.source })
-		o.list, o.grouped = sorted, o.list // both buffers live on
-	}
-	sorted = o.group(sorted, len(o.keys.list), func(c *occurrence) int32 { return c.key })
-	o.list, o.grouped = sorted, o.list
 	for len(o.local) < len(o.labels.list) {
 		o.local = append(o.local, 0)
 	}
-	for start := 0; start < len(sorted); {
-		end := start + 1
-		for end < len(sorted) && sorted[end].key == sorted[start].key {
+	o.each(&o.keys, func(c *occurrence) int32 { return c.key }, func(key int32, list []occurrence) {
+		o.fill(topic, o.keys.spans[key], list, true)
+		emit(o.keys.list[key], &o.batch)
+	})
+}
+
+// labelBatches calls emit with every label and the batch of its occurrences, whatever their key, which have no label then.
+// All occurrences must have one.
+func (o *occurrences) labelBatches(topic codecs.TopicID, emit func(label string, b *codecs.Batch)) {
+	o.each(&o.labels, func(c *occurrence) int32 { return c.label }, func(label int32, list []occurrence) {
+		o.fill(topic, o.labels.spans[label], list, false)
+		emit(o.labels.list[label], &o.batch)
+	})
+}
+
+// each calls f with every name that occurs and its occurrences, sorted by source and, of one source, by rising offset.
+func (o *occurrences) each(n *names, nameOf func(*occurrence) int32, f func(name int32, list []occurrence)) {
+	// Two stable counting sorts: by source, then by name. Arrival order, and with it rising offsets, stays within both.
+	if !o.sorted && len(o.sources) > 1 {
+		o.list, o.grouped = o.group(len(o.sources), func(c *occurrence) int32 { return c.source }), o.list // both buffers live on
+	}
+	o.sorted = true
+	list := o.group(len(n.list), nameOf)
+	for start := 0; start < len(list); {
+		name, end := nameOf(&list[start]), start+1
+		for end < len(list) && nameOf(&list[end]) == name {
 			end++
 		}
-		k := sorted[start].key
-		o.fill(topic, o.keys.spans[k], sorted[start:end])
-		emit(o.keys.list[k], &o.batch)
+		f(name, list[start:end])
 		start = end
 	}
 }
 
 // group returns the occurrences sorted by a small number of each, stably, in o.grouped's memory.
-func (o *occurrences) group(list []occurrence, buckets int, bucket func(*occurrence) int32) []occurrence {
+func (o *occurrences) group(buckets int, bucket func(*occurrence) int32) []occurrence {
+	list := o.list
 	if cap(o.starts) < buckets+1 {
 		o.starts = make([]int32, buckets+1, 2*(buckets+1))
 	}
@@ -153,8 +167,8 @@ func (o *occurrences) group(list []occurrence, buckets int, bucket func(*occurre
 	return out
 }
 
-// fill makes o.batch of the occurrences of one key, which are sorted by source.
-func (o *occurrences) fill(topic codecs.TopicID, span codecs.Span, list []occurrence) {
+// fill makes o.batch of the occurrences of one name, which are sorted by source.
+func (o *occurrences) fill(topic codecs.TopicID, span codecs.Span, list []occurrence, labelled bool) {
 	b := &o.batch
 	b.Topic, b.Span, b.Labels, b.Sources = topic, span, b.Labels[:0], b.Sources[:0]
 	for i := 0; i < len(list); {
@@ -166,7 +180,7 @@ func (o *occurrences) fill(topic codecs.TopicID, span codecs.Span, list []occurr
 		runs := o.runs[n][:0]
 		for ; i < len(list) && list[i].source == source; i++ {
 			c, label := &list[i], codecs.NoLabel
-			if c.label != codecs.NoLabel {
+			if labelled && c.label != codecs.NoLabel {
 				label = o.localLabel(c.label)
 			}
 			if last := len(runs) - 1; last >= 0 && runs[last].Label == label && runs[last].Offset+runs[last].Length == c.offset {
@@ -179,7 +193,7 @@ func (o *occurrences) fill(topic codecs.TopicID, span codecs.Span, list []occurr
 		b.Sources = append(b.Sources, codecs.Source{Partition: o.sources[source], Runs: runs})
 	}
 	for _, c := range list {
-		if c.label != codecs.NoLabel {
+		if labelled && c.label != codecs.NoLabel {
 			o.local[c.label] = 0
 		}
 	}

@@ -175,3 +175,46 @@ func TestLargestFlush(t *testing.T) {
 		t.Errorf("%d bytes in one flush", total)
 	}
 }
+
+// TestLabelBatches: the same occurrences by label, whether they are asked for by key before that, after, or not at all.
+func TestLabelBatches(t *testing.T) {
+	rnd := rand.New(rand.NewPCG(9, 9))
+	var o occurrences
+	for round := range 30 {
+		o.reset()
+		want := map[string]map[int32][]int64{}
+		for offset := range int64(rnd.IntN(400)) {
+			label, partition := fmt.Sprint("label", rnd.IntN(6)), rnd.Int32N(3)
+			o.add([]byte(fmt.Sprint("key", rnd.IntN(20))), []byte(label), partition, offset, 1, offset)
+			if want[label] == nil {
+				want[label] = map[int32][]int64{}
+			}
+			want[label][partition] = append(want[label][partition], offset)
+		}
+		if round%3 == 1 {
+			o.batches(rawTopic, func(string, *codecs.Batch) {})
+		}
+		for range 2 {
+			got := map[string]map[int32][]int64{}
+			o.labelBatches(rawTopic, func(label string, b *codecs.Batch) {
+				got[label] = map[int32][]int64{}
+				for _, s := range b.Sources {
+					for _, r := range s.Runs {
+						if r.Label != codecs.NoLabel {
+							t.Fatalf("an occurrence of %s has a label", label)
+						}
+						for n := range r.Length {
+							got[label][s.Partition] = append(got[label][s.Partition], r.Offset+n)
+						}
+					}
+				}
+			})
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Fatalf("round %d: %s", round, diff)
+			}
+			if round%3 == 2 {
+				o.batches(rawTopic, func(string, *codecs.Batch) {})
+			}
+		}
+	}
+}

@@ -13,22 +13,23 @@ const maxHeldBytes = 32 << 20
 type batch struct {
 	topic  codecs.TopicID
 	heads  map[int32]kgo.EpochOffset // next offset of each raw partition
-	counts occurrences               // for the event-types stream: event types, and Potok's own counters
+	counts occurrences               // of Potok's own counters, for the event-types stream
 	dead   []*kgo.Record             // for the dead letter queue
 	held   int                       // bytes of what is held as it is
 	keyed  keyed
 
-	arena   arena
-	records []kgo.Record // scratch: the records of a flush
+	value []byte // scratch
 }
 
 // keyed is the part of a batch that differs between the two rekey stages.
 type keyed interface {
 	// add puts a raw record into the batch, or says why the record is not valid. It does not keep the record's bytes.
-	add(r *kgo.Record, counts *occurrences) (held int, err error)
+	add(r *kgo.Record) (held int, err error)
 	full() bool
 	// each calls emit with each key's one record; value is good until emit returns.
 	each(topic codecs.TopicID, emit func(key string, value []byte))
+	// counts does the same for what is counted by event type.
+	counts(topic codecs.TopicID, emit func(key string, value []byte))
 	reset()
 }
 
@@ -75,27 +76,15 @@ func (b *batch) lost(topic string, partition int32, from, to int64) {
 	}
 }
 
-// flushed returns the records to be sent: at most one of each key on each stream. They, and their bytes, are good until
-// the next reset.
-func (b *batch) flushed(keyedStream, countStream string) []kgo.Record {
-	out := b.records[:0]
-	emit := func(topic string) func(key string, value []byte) {
-		return func(key string, value []byte) {
-			out = append(out, kgo.Record{Topic: topic, Key: keep(&b.arena, key), Value: keep(&b.arena, value)})
-		}
-	}
-	b.keyed.each(b.topic, emit(keyedStream))
-	encode := emit(countStream)
-	var value []byte
+// each calls emit with every record of the streams: at most one of each key on each of them. value is good until emit
+// returns. The dead letters are apart, in b.dead.
+func (b *batch) each(keyedStream, countStream string, emit func(topic, key string, value []byte)) {
+	b.keyed.each(b.topic, func(key string, value []byte) { emit(keyedStream, key, value) })
+	b.keyed.counts(b.topic, func(key string, value []byte) { emit(countStream, key, value) })
 	b.counts.batches(b.topic, func(key string, c *codecs.Batch) {
-		value = codecs.AppendBatch(value[:0], c)
-		encode(key, value)
+		b.value = codecs.AppendBatch(b.value[:0], c)
+		emit(countStream, key, b.value)
 	})
-	for _, d := range b.dead {
-		out = append(out, *d)
-	}
-	b.records = out
-	return out
 }
 
 func (b *batch) reset() {
@@ -104,39 +93,4 @@ func (b *batch) reset() {
 	clear(b.dead)
 	b.dead, b.held = b.dead[:0], 0
 	b.keyed.reset()
-	b.arena.reset()
-	clear(b.records)
-}
-
-// arena hands out copies of bytes from large blocks, and takes all of them back at once.
-type arena struct {
-	blocks [][]byte
-	block  int // in use
-}
-
-const arenaBlock = 1 << 20
-
-// keep returns a copy of p that is good until the arena's next reset.
-func keep[T string | []byte](a *arena, p T) []byte {
-	if len(p) > arenaBlock/4 {
-		return append([]byte(nil), p...)
-	}
-	for {
-		if a.block == len(a.blocks) {
-			a.blocks = append(a.blocks, make([]byte, 0, arenaBlock))
-		}
-		b := a.blocks[a.block]
-		if len(b)+len(p) <= cap(b) {
-			a.blocks[a.block] = append(b, p...)
-			return a.blocks[a.block][len(b) : len(b)+len(p) : len(b)+len(p)]
-		}
-		a.block++
-	}
-}
-
-func (a *arena) reset() {
-	for i := range a.blocks {
-		a.blocks[i] = a.blocks[i][:0]
-	}
-	a.block = 0
 }

@@ -30,7 +30,7 @@ func rawUser(id, name string) []byte {
 // take puts a record into the batch as the loop does; it reports whether the record is valid.
 func take(b *batch, r *kgo.Record) bool {
 	b.passed(r)
-	held, err := b.keyed.add(r, &b.counts)
+	held, err := b.keyed.add(r)
 	b.held += held
 	if err != nil {
 		b.reject(r, codecs.DeadLetter{Topic: r.Topic, TopicID: b.topic, Partition: r.Partition, Offset: r.Offset,
@@ -43,18 +43,12 @@ func take(b *batch, r *kgo.Record) bool {
 func sent(t *testing.T, b *batch) map[string]map[string][]byte {
 	t.Helper()
 	all := map[string]map[string][]byte{keyedTopic: {}, countTopic: {}}
-	for _, r := range b.flushed(keyedTopic, countTopic) {
-		if r.Topic == deadTopic {
-			continue
+	b.each(keyedTopic, countTopic, func(topic, key string, value []byte) {
+		if _, twice := all[topic][key]; twice {
+			t.Errorf("two records of key %q on %s", key, topic)
 		}
-		if r.Key == nil {
-			t.Errorf("a record without a key on %s", r.Topic)
-		}
-		if _, twice := all[r.Topic][string(r.Key)]; twice {
-			t.Errorf("two records of key %q on %s", r.Key, r.Topic)
-		}
-		all[r.Topic][string(r.Key)] = bytes.Clone(r.Value)
-	}
+		all[topic][key] = bytes.Clone(value)
+	})
 	return all
 }
 
@@ -85,29 +79,8 @@ func TestBatchReuse(t *testing.T) {
 			t.Fatalf("seed %d: dead letters, sizes or offsets differ", seed)
 		}
 		used.reset()
-		if !used.empty() || used.full() || len(used.flushed(keyedTopic, countTopic)) != 0 {
+		if !used.empty() || used.full() || len(sent(t, used)[keyedTopic])+len(sent(t, used)[countTopic]) != 0 {
 			t.Fatal("not empty after reset")
-		}
-	}
-}
-
-// TestFlushedBytesHold: the records of a flush do not change while the next batch is filled.
-func TestFlushedBytesHold(t *testing.T) {
-	b := newBatch(rawTopic, new(keyedEvents))
-	for n := range int64(50_000) {
-		take(b, &kgo.Record{Offset: n, Value: rawEvent(fmt.Sprint("u", n%20_000), "click")})
-	}
-	out := b.flushed(keyedTopic, countTopic)
-	for _, r := range out {
-		if r.Topic != keyedTopic {
-			continue
-		}
-		batch, err := codecs.DecodeBatch(r.Value)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if first := batch.Sources[0].Runs[0].Offset; fmt.Sprint("u", first%20_000) != string(r.Key) {
-			t.Fatalf("record of %s has offset %d", r.Key, first)
 		}
 	}
 }
@@ -192,12 +165,7 @@ func TestDeadLetter(t *testing.T) {
 			t.Fatal("valid")
 		}
 	}
-	var letters []kgo.Record
-	for _, r := range b.flushed(keyedTopic, countTopic) {
-		if r.Topic == deadTopic {
-			letters = append(letters, r)
-		}
-	}
+	letters := b.dead
 	if len(letters) != len(records) {
 		t.Fatalf("%d letters", len(letters))
 	}
@@ -277,20 +245,16 @@ func events(n int) []*kgo.Record {
 func TestBatchAllocations(t *testing.T) {
 	raw := events(20_000)
 	b := newBatch(rawTopic, new(keyedEvents))
+	keys := 0
 	round := func() {
 		for _, r := range raw {
 			take(b, r)
 		}
-		b.flushed(keyedTopic, countTopic)
+		keys = 0
+		b.each(keyedTopic, countTopic, func(string, string, []byte) { keys++ })
 		b.reset()
 	}
 	round()
-	keys := 0
-	for _, r := range raw {
-		take(b, r)
-	}
-	keys = len(b.flushed(keyedTopic, countTopic))
-	b.reset()
 	allocs := testing.AllocsPerRun(5, round)
 	if allocs > float64(keys)+200 {
 		t.Errorf("%.0f allocations for %d events of %d keys", allocs, len(raw), keys)
@@ -306,7 +270,7 @@ func BenchmarkRekeyBatch(b *testing.B) {
 		for _, r := range raw {
 			take(open, r)
 		}
-		open.flushed(keyedTopic, countTopic)
+		open.each(keyedTopic, countTopic, func(string, string, []byte) {})
 		open.reset()
 		n += len(raw)
 	}

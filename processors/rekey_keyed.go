@@ -13,14 +13,12 @@ type keyedEvents struct {
 	value   []byte
 }
 
-func (k *keyedEvents) add(r *kgo.Record, counts *occurrences) (held int, err error) {
+func (k *keyedEvents) add(r *kgo.Record) (held int, err error) {
 	e, err := k.decoder.Event(r.Value)
 	if err != nil {
 		return 0, err
 	}
-	ms := r.Timestamp.UnixMilli()
-	k.users.add(e.UserID, e.Event, r.Partition, r.Offset, 1, ms)
-	counts.add(e.Event, nil, r.Partition, r.Offset, 1, ms)
+	k.users.add(e.UserID, e.Event, r.Partition, r.Offset, 1, r.Timestamp.UnixMilli())
 	return 0, nil
 }
 
@@ -33,6 +31,14 @@ func (k *keyedEvents) each(topic codecs.TopicID, emit func(key string, value []b
 	})
 }
 
+// counts counts the same occurrences by event type.
+func (k *keyedEvents) counts(topic codecs.TopicID, emit func(key string, value []byte)) {
+	k.users.labelBatches(topic, func(event string, b *codecs.Batch) {
+		k.value = codecs.AppendBatch(k.value[:0], b)
+		emit(event, k.value)
+	})
+}
+
 func (k *keyedEvents) reset() { k.users.reset() }
 
 // keyedUsers keeps the newest publication of each user.
@@ -42,7 +48,7 @@ type keyedUsers struct {
 	value   []byte
 }
 
-func (k *keyedUsers) add(r *kgo.Record, _ *occurrences) (held int, err error) {
+func (k *keyedUsers) add(r *kgo.Record) (held int, err error) {
 	u, err := k.decoder.User(r.Value)
 	if err != nil {
 		return 0, err
@@ -64,5 +70,7 @@ func (k *keyedUsers) each(_ codecs.TopicID, emit func(key string, value []byte))
 		emit(id, k.value)
 	}
 }
+
+func (k *keyedUsers) counts(codecs.TopicID, func(key string, value []byte)) {}
 
 func (k *keyedUsers) reset() { clear(k.newest) }

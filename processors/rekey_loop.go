@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -30,7 +29,7 @@ type rekeyLoop struct {
 	stage    *Rekey
 	topic    codecs.TopicID
 	admin    *kadm.Client
-	out      *producer.Client
+	out      *sender
 	consumer *kgo.Client
 	end      context.CancelCauseFunc
 	onJoined func()
@@ -68,7 +67,7 @@ type committed struct {
 }
 
 func newRekeyLoop(s *Rekey, topic codecs.TopicID, admin *kadm.Client, out *producer.Client, end context.CancelCauseFunc) *rekeyLoop {
-	return &rekeyLoop{stage: s, topic: topic, admin: admin, out: out, end: end, open: newBatch(topic, s.newKeyed()), spare: newBatch(topic, s.newKeyed()),
+	return &rekeyLoop{stage: s, topic: topic, admin: admin, out: newSender(out), end: end, open: newBatch(topic, s.newKeyed()), spare: newBatch(topic, s.newKeyed()),
 		next: map[int32]int64{}, reached: map[int32]bool{}}
 }
 
@@ -172,7 +171,7 @@ func (l *rekeyLoop) takeRecord(r *kgo.Record) {
 	if r.Attrs.IsControl() {
 		return
 	}
-	held, err := l.open.keyed.add(r, &l.open.counts)
+	held, err := l.open.keyed.add(r)
 	l.open.held += held
 	if err != nil {
 		var why *codecs.RejectError
@@ -246,25 +245,15 @@ func (l *rekeyLoop) flush() {
 // deliver sends a batch's records, waits until all are acknowledged, and commits.
 func (l *rekeyLoop) deliver(b *batch) error {
 	start := time.Now()
-	records := b.flushed(l.stage.keyedStream, l.stage.countStream)
-	var left sync.WaitGroup
-	var failure atomic.Pointer[error]
-	left.Add(len(records))
-	acked := func(_ *kgo.Record, err error) {
-		if err != nil {
-			failure.CompareAndSwap(nil, &err)
-		}
-		left.Done()
+	b.each(l.stage.keyedStream, l.stage.countStream, l.out.send)
+	for _, letter := range b.dead {
+		l.out.forward(letter)
 	}
-	for i := range records {
-		l.out.Send(&records[i], acked)
+	sent, err := l.out.wait()
+	if err == nil {
+		err = l.commit(b)
 	}
-	left.Wait() // ends: the client fails all its records when nothing moves for too long
-	if err := failure.Load(); err != nil {
-		return *err
-	}
-	err := l.commit(b)
-	l.stage.Metrics.flushed(l.stage.name, len(records), time.Since(start))
+	l.stage.Metrics.flushed(l.stage.name, sent, time.Since(start))
 	return err
 }
 

@@ -1,17 +1,14 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
 	"os"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
-	"golang.org/x/term"
 
 	"github.com/potok-streams/potok/codecs"
 	"github.com/potok-streams/potok/internal/dlq"
@@ -395,14 +392,9 @@ func (p *program) confirmPurge(entries []*dlq.Entry) error {
 			fresh++
 		}
 	}
-	what := fmt.Sprintf("%d rejected messages would be forgotten, %d of them were never replayed", len(entries), fresh)
-	if !term.IsTerminal(int(os.Stdin.Fd())) {
-		return fmt.Errorf("%w: %s: give --yes", errUse, what)
-	}
-	fmt.Fprintf(p.stderr, "%s. Type yes: ", what)
-	answer, err := bufio.NewReader(os.Stdin).ReadString('\n')
-	if err != nil || strings.TrimSpace(answer) != "yes" {
-		return errors.New("not confirmed, nothing was purged")
+	fmt.Fprintf(p.stdout, "%d rejected messages would be forgotten, %d of them were never replayed\n", len(entries), fresh)
+	if !confirmed(os.Stdin, p.stdout, "Forget them?") {
+		return errNotConfirmed
 	}
 	return nil
 }

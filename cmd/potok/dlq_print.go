@@ -29,8 +29,10 @@ type entryJSON struct {
 }
 
 func newEntryJSON(name string, e *dlq.Entry) entryJSON {
-	j := entryJSON{Origin: name, Topic: e.Topic, TopicID: e.TopicID, Partition: e.Partition, Offset: e.Offset, Time: e.Time.UTC(),
-		Reason: e.Reason, Message: e.Message, Stage: e.Stage, Size: e.Size, State: e.State()}
+	j := entryJSON{
+		Origin: name, Topic: e.Topic, TopicID: e.TopicID, Partition: e.Partition, Offset: e.Offset, Time: e.Time.UTC(),
+		Reason: e.Reason, Message: e.Message, Stage: e.Stage, Size: e.Size, State: e.State(),
+	}
 	if !e.Replayed.IsZero() {
 		at := e.Replayed.UTC()
 		j.ReplayedAt = &at

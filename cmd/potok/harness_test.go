@@ -220,7 +220,7 @@ func kafkaOf(t *testing.T, env map[string]string) kafka.Config {
 func newWorld(t *testing.T, env map[string]string) *world {
 	t.Helper()
 	conf := kafkaOf(t, env)
-	cl, err := conf.Client(kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.ProducerBatchMaxBytes(6<<20))
+	cl, err := conf.Client(kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.ProducerBatchMaxBytes(4_500_000))
 	if err != nil {
 		t.Fatal(err)
 	}

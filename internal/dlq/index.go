@@ -48,8 +48,8 @@ func (e *Entry) listed() bool { return len(e.Letters) > 0 && e.Purged.IsZero() }
 // index is what the queue holds. It keeps no record's value.
 type index struct {
 	entries map[Origin]*Entry
-	items   map[int32][]item // each partition's records, by offset
-	end     map[int32]int64  // each partition's next offset
+	items   map[int32][]item    // each partition's records, by offset
+	end     map[int32]int64     // each partition's next offset
 	ids     map[string][]string // incarnations of each raw topic
 	texts   map[string]string
 	foreign int

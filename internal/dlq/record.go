@@ -60,8 +60,11 @@ func newOrigin(topic, partition, offset, id string) (Origin, bool) {
 	at, err2 := strconv.ParseUint(offset, 10, 63)
 	// Of the records of a large queue most topics and ids are the same: a clone keeps nothing else alive.
 	return Origin{Topic: strings.Clone(topic), TopicID: strings.Clone(id), Partition: int32(p), Offset: int64(at)},
-		topic != "" && !strings.ContainsAny(topic, "/@") && err1 == nil && err2 == nil
+		topic != "" && strings.Trim(topic, topicLetters) == "" && err1 == nil && err2 == nil
 }
+
+// topicLetters are those that Kafka allows in the name of a topic.
+const topicLetters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-"
 
 func isTopicID(s string) bool {
 	_, err := hex.DecodeString(s)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -112,12 +113,42 @@ func (q *Queue) replay(ctx context.Context, batch []*Entry, mended []byte, topic
 		return fmt.Errorf("replay: %w", err)
 	}
 	committed = true
+	q.awaitVisible(ctx, records)
 	for i, e := range todo {
 		e.Replayed = records[2*i+1].Timestamp
 		report(Outcome{Entry: e, Place: Place{records[2*i].Partition, records[2*i].Offset}})
 	}
 	return nil
 }
+
+// awaitVisible waits until readers of committed records are given the records: a broker says that a transaction is committed
+// before its partitions know. Other transactions may hide them for longer, so it does not wait for ever.
+func (q *Queue) awaitVisible(ctx context.Context, records []*kgo.Record) {
+	ctx, cancel := context.WithTimeout(ctx, visibleTimeout)
+	defer cancel()
+	last := map[string]map[int32]int64{}
+	for _, r := range records {
+		if last[r.Topic] == nil {
+			last[r.Topic] = map[int32]int64{}
+		}
+		last[r.Topic][r.Partition] = max(last[r.Topic][r.Partition], r.Offset)
+	}
+	for topic, partitions := range last {
+		for {
+			stable, err := offsets(ctx, q.admin.ListCommittedOffsets, topic)
+			hidden := false
+			for p, offset := range partitions {
+				hidden = hidden || stable[p] <= offset
+			}
+			if err != nil || !hidden {
+				break
+			}
+			time.Sleep(10 * time.Millisecond)
+		}
+	}
+}
+
+const visibleTimeout = 5 * time.Second
 
 // PurgeResult is what a purge did.
 type PurgeResult struct {

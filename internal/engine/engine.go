@@ -187,15 +187,21 @@ func (s *state) update(merge Merge, stale func(topic, key string, kept []byte) e
 			return err
 		}
 		kept, isStale := value, false
-		if old != nil {
+		switch {
+		case value == nil: // nobody deletes rows: not ours, and not kept
+			kept, isStale = old, old != nil
+		case old != nil:
 			if kept, isStale, err = merge(topic, old, value); err != nil {
 				return fmt.Errorf("merge a row of %s/%d at offset %d: %w", topic, ctx.Partition(), ctx.Offset(), err)
 			}
 		}
-		if err = st.Set(key, kept); err == nil && isStale {
+		if kept != nil {
+			err = st.Set(key, kept)
+		}
+		if err == nil && isStale {
 			err = stale(topic, key, kept)
 		}
-		if err == nil && applied != nil {
+		if err == nil && kept != nil && applied != nil {
 			err = applied(topic, key, kept)
 		}
 		if err == nil {

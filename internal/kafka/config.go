@@ -149,6 +149,8 @@ func (c Config) Options() ([]kgo.Opt, error) {
 		kgo.SeedBrokers(c.BootstrapServers...),
 		kgo.ClientID(c.ClientID),
 		kgo.RecordPartitioner(Partitioner()),
+		// What others read is to be readable to all: kafka-python, for one, has no other codec than gzip built in.
+		kgo.ProducerBatchCompression(kgo.NoCompression()),
 		// Added partitions and re-created topics are to be seen within seconds, not after franz-go's five minutes.
 		kgo.MetadataMaxAge(5 * time.Second),
 		kgo.MetadataMinAge(250 * time.Millisecond),

@@ -22,7 +22,7 @@ type heartbeatConn struct {
 	alive func(asked time.Time)
 
 	mu    sync.Mutex
-	asked map[uint32]time.Time // by correlation id, of requests that are not answered yet
+	asked map[uint32]time.Time // by correlation id, of requests that are not answered yet; zero: to be let in
 
 	// Of the answers' stream, which only Read looks at: the header so far, and what is left of the body.
 	header [8]byte
@@ -33,13 +33,20 @@ type heartbeatConn struct {
 func (c *heartbeatConn) Write(b []byte) (int, error) {
 	if len(b) >= 12 {
 		switch binary.BigEndian.Uint16(b[4:]) {
-		case apiJoinGroup, apiHeartbeat, apiSyncGroup:
-			c.mu.Lock()
-			c.asked[binary.BigEndian.Uint32(b[8:])] = time.Now()
-			c.mu.Unlock()
+		case apiHeartbeat:
+			c.ask(b, time.Now())
+		case apiJoinGroup, apiSyncGroup:
+			c.ask(b, time.Time{})
+			c.alive(time.Time{})
 		}
 	}
 	return c.Conn.Write(b)
+}
+
+func (c *heartbeatConn) ask(request []byte, at time.Time) {
+	c.mu.Lock()
+	c.asked[binary.BigEndian.Uint32(request[8:])] = at
+	c.mu.Unlock()
 }
 
 func (c *heartbeatConn) Read(b []byte) (int, error) {
@@ -73,7 +80,11 @@ func (c *heartbeatConn) answered(id uint32) {
 	asked, ok := c.asked[id]
 	delete(c.asked, id)
 	c.mu.Unlock()
-	if ok {
-		c.alive(asked)
+	if !ok {
+		return
 	}
+	if asked.IsZero() {
+		asked = time.Now() // being let in may have taken long, and the time-out begins only then
+	}
+	c.alive(asked)
 }

@@ -180,12 +180,17 @@ func TestHeartbeatConn(t *testing.T) {
 				break
 			}
 		}
-		if len(alive) != 3 { // 1, 3 and 4; not the metadata, fetch and commit, not the answer to nothing
-			t.Fatalf("pieces of %d: %d signs of life", split, len(alive))
+		// The join and the sync say that they wait; then 1, 3 and 4 are answered; not the metadata, fetch and commit, not the
+		// answer to nothing.
+		if len(alive) != 5 || !alive[0].IsZero() || !alive[1].IsZero() {
+			t.Fatalf("pieces of %d: signs of life %v", split, alive)
 		}
-		for _, at := range alive {
-			if at.Before(before) || at.After(after) {
-				t.Fatal("the time is not that of the request")
+		if at := alive[2]; at.Before(before) || at.After(after) {
+			t.Fatal("a heartbeat's time is not that of the request")
+		}
+		for _, at := range alive[3:] {
+			if at.Before(after) {
+				t.Fatal("being let in does not count from the answer")
 			}
 		}
 		if len(c.asked) != 0 {

@@ -13,7 +13,8 @@ import (
 
 // Sarama returns a new configuration for goka's consumers and topic manager; goka's builders write into what they are
 // given, so that each gets its own. instance is the static group member's name; empty: a dynamic member. alive, if not
-// nil, is called when the group's coordinator has answered, with the time when it was asked. The connections are closed
+// nil, is called when the group's coordinator has answered, with the time when it was asked, and with the zero time when
+// the member begins to wait to be let in, which may take long and is no silence. The connections are closed
 // when ctx ends: some of sarama's requests can't be called off otherwise, and a join waits for the slowest member.
 func (c Config) Sarama(ctx context.Context, instance string, alive func(asked time.Time)) (*sarama.Config, error) {
 	dial, err := c.Dialer()

@@ -26,7 +26,7 @@ type Lease struct {
 	limit     time.Duration
 	now       func() time.Time
 	tick      atomic.Pointer[time.Time] // when the process was last seen running
-	heartbeat atomic.Pointer[time.Time] // when the group last answered; nil: never yet
+	heartbeat atomic.Pointer[time.Time] // when the group last answered; nil: never yet, or it is letting us in
 	lost      atomic.Pointer[error]
 }
 
@@ -85,8 +85,15 @@ func (l *Lease) lose(err error) error {
 }
 
 // Heartbeat says that the group has answered a request that was sent at the given time: until then, at least, it counted
-// this member as alive.
-func (l *Lease) Heartbeat(sent time.Time) { l.heartbeat.Store(&sent) }
+// this member as alive. The zero time says that the member waits to be let in, as long as the group takes: until the next
+// answer it has no partitions, and nothing to be late with.
+func (l *Lease) Heartbeat(sent time.Time) {
+	if sent.IsZero() {
+		l.heartbeat.Store(nil)
+		return
+	}
+	l.heartbeat.Store(&sent)
+}
 
 // Dialer returns a dialer for kgo.Dialer whose connections write only while the lease is good.
 func (l *Lease) Dialer(dial func(ctx context.Context, network, host string) (net.Conn, error)) func(ctx context.Context, network, host string) (net.Conn, error) {

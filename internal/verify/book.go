@@ -39,7 +39,29 @@ type sums struct {
 	count  uint64
 	labels map[string]uint64 // of users only
 	span   span
-	heads  map[int32]int64 // the highest offset in each partition
+	heads  heads // by partition
+}
+
+// heads are the highest offsets in the partitions that have any. There is one for each user: a map would be larger.
+type heads []place
+
+func (h heads) get(partition int32) (offset int64, ok bool) {
+	for _, p := range h {
+		if p.partition == partition {
+			return p.offset, true
+		}
+	}
+	return 0, false
+}
+
+func (h heads) with(head place) heads {
+	for i := range h {
+		if h[i].partition == head.partition {
+			h[i].offset = max(h[i].offset, head.offset)
+			return h
+		}
+	}
+	return append(h, head)
 }
 
 // span is a range of Kafka time stamps in milliseconds.
@@ -67,10 +89,7 @@ func (s *sums) add(o occurrence, label bool) {
 		s.labels[o.event]++
 	}
 	s.span.add(o.timestamp)
-	if s.heads == nil {
-		s.heads = map[int32]int64{}
-	}
-	s.heads[o.partition] = o.offset // offsets rise
+	s.heads = s.heads.with(o.place)
 }
 
 // book is what the raw topics say. What lies below the fixed ends is summed up; what came later is kept one by one, because
@@ -100,9 +119,11 @@ type partition struct {
 }
 
 func newBook() *book {
-	return &book{users: map[string]publication{}, events: map[string]*sums{}, types: map[string]*sums{},
+	return &book{
+		users: map[string]publication{}, events: map[string]*sums{}, types: map[string]*sums{},
 		laterUsers: map[string][]publication{}, laterEvents: map[string][]*occurrence{}, laterTypes: map[string][]*occurrence{},
-		eventParts: map[int32]partition{}, userParts: map[int32]partition{}}
+		eventParts: map[int32]partition{}, userParts: map[int32]partition{},
+	}
 }
 
 // takeEvent takes in a record of the events topic.
@@ -163,7 +184,7 @@ func (b *book) reject(later bool) {
 // totals are what /v1/stats should say.
 type totals struct{ known, withEvents, counted, ofUnknown, rejected uint64 }
 
-// fixed returns the totals at the fixed ends, and upTo those of all that was read.
+// fixed returns the totals at the fixed ends.
 func (b *book) fixed() (t totals) {
 	t = totals{known: uint64(len(b.users)), counted: b.counted, rejected: b.rejected}
 	for user, s := range b.events {
@@ -176,6 +197,7 @@ func (b *book) fixed() (t totals) {
 	return t
 }
 
+// all returns the totals of all that was read.
 func (b *book) all() (t totals) {
 	t = totals{counted: b.counted + b.laterCounted, rejected: b.rejected + b.laterRejected}
 	known := func(user string) bool {

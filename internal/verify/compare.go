@@ -144,26 +144,26 @@ func (b *book) atMarks(v *verdict, below *sums, later []*occurrence, marks []cli
 		}
 		reached[m.Partition] = m.Offset
 	}
-	for _, p := range slices.Sorted(maps.Keys(below.heads)) {
-		if mark, marked := reached[p]; !marked || mark < below.heads[p] {
+	for _, head := range below.heads {
+		if mark, marked := reached[head.partition]; !marked || mark < head.offset {
 			up := "nothing"
 			if marked {
 				up = fmt.Sprintf("up to offset %d", mark)
 			}
-			v.late("the last event before the fixed end of partition %d is at offset %d, the row has counted %s there", p, below.heads[p], up)
+			v.late("the last event before the fixed end of partition %d is at offset %d, the row has counted %s there", head.partition, head.offset, up)
 		}
 	}
 	if v.behind {
 		return want, false
 	}
-	want = sums{count: below.count, labels: maps.Clone(below.labels), span: below.span, heads: maps.Clone(below.heads)}
+	want = sums{count: below.count, labels: maps.Clone(below.labels), span: below.span, heads: slices.Clone(below.heads)}
 	for _, o := range later {
 		if mark, marked := reached[o.partition]; marked && o.offset <= mark {
 			want.add(*o, true)
 		}
 	}
 	for _, p := range slices.Sorted(maps.Keys(reached)) {
-		if head, any := want.heads[p]; reached[p] >= b.eventParts[p].start && (!any || head != reached[p]) {
+		if head, any := want.heads.get(p); reached[p] >= b.eventParts[p].start && (!any || head != reached[p]) {
 			v.differ("the row has a mark at %s, where there is no event of it", at(place{p, reached[p]}))
 		}
 	}

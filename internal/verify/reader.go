@@ -218,6 +218,9 @@ func (r *reader) take(fetches kgo.Fetches) (records int, err error) {
 	for _, f := range fetches {
 		for i := range f.Topics {
 			t := r.topics[f.Topics[i].Topic]
+			if t == nil {
+				continue // a poll that ended without records has an error in place of a topic
+			}
 			if id := f.Topics[i].TopicID; id != ([16]byte{}) && id != t.id {
 				return records, fmt.Errorf("%s: %w", t.name, ErrReplaced)
 			}

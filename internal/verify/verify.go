@@ -96,9 +96,11 @@ type verification struct {
 // Run verifies. An error means that it could not; what it found is in the report.
 func Run(ctx context.Context, o Options) (*Report, error) {
 	b := newBook()
-	v := &verification{Options: o, book: b, compared: map[string]bool{}, pendingUsers: map[string]bool{},
+	v := &verification{
+		Options: o, book: b, compared: map[string]bool{}, pendingUsers: map[string]bool{},
 		users:  &rawTopic{name: o.Names.Users, parts: b.userParts, next: map[int32]int64{}, take: b.takeUser},
-		events: &rawTopic{name: o.Names.Events, parts: b.eventParts, next: map[int32]int64{}, take: b.takeEvent}}
+		events: &rawTopic{name: o.Names.Events, parts: b.eventParts, next: map[int32]int64{}, take: b.takeEvent},
+	}
 	v.report.Differences, v.report.Unverified = []Difference{}, []Unverified{}
 	var err error
 	if v.reader, err = newReader(ctx, o.Kafka, o.Logger, v.users, v.events); err != nil {
