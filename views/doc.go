@@ -11,6 +11,6 @@
 //     stalled one is dropped; neither costs the others anything.
 //   - Potok-Lag is taken before the answer is read: what it says was not behind is in the answer.
 //
-// The package knows neither Kafka nor goka. Who feeds the index stores a row where Lookup finds it before [Index.ApplyActivity]
+// But for the [Meter], the package knows neither Kafka nor goka. Who feeds the index stores a row where Lookup finds it before [Index.ApplyActivity]
 // is told of it, and counts a record as applied after that.
 package views

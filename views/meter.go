@@ -1,8 +1,11 @@
 package views
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -135,6 +138,9 @@ func (m *Meter) readers(ctx context.Context, list func(context.Context, ...strin
 			out = append(out, p)
 		}
 	}
+	slices.SortFunc(out, func(a, b Partition) int {
+		return cmp.Or(strings.Compare(a.Topic, b.Topic), cmp.Compare(a.Partition, b.Partition))
+	})
 	return out, nil
 }
 

@@ -81,6 +81,9 @@ func (p *program) runDemo(ctx context.Context, d *dataDir, v *viewing, users emi
 		held, stderr := new(heldLog), p.stderr
 		p.stderr = held
 		defer held.show(stderr)
+		if p.logFormat == "" {
+			p.logFormat = "text"
+		}
 		if err := p.openLog(); err != nil {
 			return err
 		}
@@ -90,7 +93,7 @@ func (p *program) runDemo(ctx context.Context, d *dataDir, v *viewing, users emi
 	defer stop()
 	return p.serveAll(ctx, &c, &state, &o, v, func(url string) ([]app.Stage, error) {
 		fmt.Fprintf(p.stderr, "page: %s   kafka: %s\n", url, c.kafka.BootstrapServers[0])
-		show, err := p.showStage(remote{url: url, tokenFile: v.tokenFile, caFile: v.certFile}, stop)
+		show, err := p.showStage("kafka: "+c.kafka.BootstrapServers[0], remote{url: url, tokenFile: v.tokenFile, caFile: v.certFile}, stop)
 		if err != nil {
 			return nil, err
 		}
@@ -141,13 +144,19 @@ func (p *program) broker() *cobra.Command {
 }
 
 // showStage draws the tables in the terminal. On a terminal q or Ctrl-C ends it, and with it the demo.
-func (p *program) showStage(r remote, stop func()) (app.Stage, error) {
+func (p *program) showStage(note string, r remote, stop func()) (app.Stage, error) {
 	c, err := r.client()
 	if err != nil {
 		return app.Stage{}, err
 	}
-	o := terminal.Options{Client: c, Log: p.log, Note: func() string { return r.url }}
+	o := terminal.Options{Client: c, Log: p.log, Note: func() string { return note }}
 	return app.Stage{Name: "terminal", Run: func(ctx context.Context, ready func()) error {
+		for { // the tables are not there at once
+			if _, err := c.EventTypes(ctx); err == nil || ctx.Err() != nil {
+				break
+			}
+			time.Sleep(200 * time.Millisecond)
+		}
 		detach := p.attach(&o)
 		defer detach()
 		ready()

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -60,13 +61,13 @@ func (p *program) showTopics(cfg topology.Config, findings []topology.Finding, o
 	if output == "json" {
 		e := json.NewEncoder(p.stdout)
 		e.SetIndent("", "  ")
-		_ = e.Encode(map[string]any{"topics": cfg.Topics(), "findings": findings})
+		_ = e.Encode(map[string]any{"topics": cfg.Topics(), "findings": append([]topology.Finding{}, findings...)}) // never null
 		return
 	}
 	w := tabwriter.NewWriter(p.stdout, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "TOPIC\tKIND\tREAD BY")
 	for _, t := range cfg.Topics() {
-		fmt.Fprintf(w, "%s\t%s\t%v\n", t.Name, t.Kind, t.Readers)
+		fmt.Fprintf(w, "%s\t%s\t%s\n", t.Name, t.Kind, strings.Join(t.Readers, ", "))
 	}
 	w.Flush()
 	for _, f := range findings {

@@ -43,7 +43,7 @@ func (q *Queue) begin(ctx context.Context) (_ *transaction, err error) {
 		kgo.RecordPartitioner(kgo.ManualPartitioner()),
 		kgo.RequiredAcks(kgo.AllISRAcks()),
 		kgo.ProducerLinger(0),
-		kgo.ProducerBatchCompression(kgo.ZstdCompression(), kgo.NoCompression()), // a record may have fitted because of it
+		kgo.ProducerBatchCompression(kgo.GzipCompression(), kgo.NoCompression()), // a record may have fitted because of it, and this every client can read
 		kgo.ProducerBatchMaxBytes(producer.MaxRecordBytes),
 		kgo.BrokerMaxWriteBytes(producer.MaxRecordBytes + 1<<20),
 		kgo.MaxBufferedRecords(math.MaxInt32), // batches bounds them

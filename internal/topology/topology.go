@@ -58,11 +58,11 @@ const (
 
 // Topic is one topic and what it must be like.
 type Topic struct {
-	Name       string
-	Kind       Kind
-	Readers    []string          // consumer groups that read it
-	Partitions int               // wanted; a raw topic may have any number
-	Configs    map[string]string // wanted; of a raw topic only where Potok makes it
+	Name       string            `json:"name"`
+	Kind       Kind              `json:"kind"`
+	Readers    []string          `json:"readers,omitempty"` // consumer groups that read it
+	Partitions int               `json:"partitions"`        // wanted; a raw topic may have any number
+	Configs    map[string]string `json:"configs"`           // wanted; of a raw topic only where Potok makes it
 }
 
 const (
@@ -95,9 +95,9 @@ func (c Config) Topics() []Topic {
 
 // Finding is something about a topic that is not as it must be, and what to do about it.
 type Finding struct {
-	Topic  string
-	What   string
-	Advice string
+	Topic  string `json:"topic"`
+	What   string `json:"what"`
+	Advice string `json:"advice"`
 }
 
 func (f Finding) String() string { return f.Topic + ": " + f.What + ": " + f.Advice }
