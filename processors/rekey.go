@@ -49,14 +49,18 @@ type Rekey struct {
 
 // RekeyUsers returns the stage that reads the raw users topic.
 func RekeyUsers(n codecs.Names) *Rekey {
-	return &Rekey{name: "rekey-users", rawTopic: n.Users, group: n.RekeyUsersGroup(), keyedStream: n.UsersStream(),
-		countStream: n.EventTypesStream(), deadLetters: n.DeadLetters(), newKeyed: func() keyed { return new(keyedUsers) }}
+	return &Rekey{
+		name: "rekey-users", rawTopic: n.Users, group: n.RekeyUsersGroup(), keyedStream: n.UsersStream(),
+		countStream: n.EventTypesStream(), deadLetters: n.DeadLetters(), newKeyed: func() keyed { return new(keyedUsers) },
+	}
 }
 
 // RekeyEvents returns the stage that reads the raw events topic.
 func RekeyEvents(n codecs.Names) *Rekey {
-	return &Rekey{name: "rekey-events", rawTopic: n.Events, group: n.RekeyEventsGroup(), keyedStream: n.ActivityStream(),
-		countStream: n.EventTypesStream(), deadLetters: n.DeadLetters(), newKeyed: func() keyed { return new(keyedEvents) }}
+	return &Rekey{
+		name: "rekey-events", rawTopic: n.Events, group: n.RekeyEventsGroup(), keyedStream: n.ActivityStream(),
+		countStream: n.EventTypesStream(), deadLetters: n.DeadLetters(), newKeyed: func() keyed { return new(keyedEvents) },
+	}
 }
 
 // Name returns the stage's name.

@@ -33,8 +33,10 @@ func take(b *batch, r *kgo.Record) bool {
 	held, err := b.keyed.add(r)
 	b.held += held
 	if err != nil {
-		b.reject(r, codecs.DeadLetter{Topic: r.Topic, TopicID: b.topic, Partition: r.Partition, Offset: r.Offset,
-			Reason: err.(*codecs.RejectError).Reason, Message: err.Error(), Stage: "stage"}, deadTopic)
+		b.reject(r, codecs.DeadLetter{
+			Topic: r.Topic, TopicID: b.topic, Partition: r.Partition, Offset: r.Offset,
+			Reason: err.(*codecs.RejectError).Reason, Message: err.Error(), Stage: "stage",
+		}, deadTopic)
 	}
 	return err == nil
 }
@@ -234,8 +236,10 @@ func events(n int) []*kgo.Record {
 	types := []string{"click", "view", "scroll", "login", "purchase", "add_to_cart", "logout"}
 	var out []*kgo.Record
 	for i := range n {
-		out = append(out, &kgo.Record{Topic: "test", Partition: int32(i % 4), Offset: int64(i / 4), Timestamp: time.UnixMilli(int64(i)),
-			Value: rawEvent(fmt.Sprint(r.IntN(20_000)), types[r.IntN(len(types))])})
+		out = append(out, &kgo.Record{
+			Topic: "test", Partition: int32(i % 4), Offset: int64(i / 4), Timestamp: time.UnixMilli(int64(i)),
+			Value: rawEvent(fmt.Sprint(r.IntN(20_000)), types[r.IntN(len(types))]),
+		})
 	}
 	return out
 }

@@ -56,8 +56,10 @@ func (k *keyedUsers) add(r *kgo.Record) (held int, err error) {
 	if k.newest == nil {
 		k.newest = map[string]*codecs.User{}
 	}
-	user := &codecs.User{Name: string(u.Name), Email: string(u.Email),
-		Version: codecs.Version{Timestamp: r.Timestamp.UnixMilli(), Partition: r.Partition, Offset: r.Offset}}
+	user := &codecs.User{
+		Name: string(u.Name), Email: string(u.Email),
+		Version: codecs.Version{Timestamp: r.Timestamp.UnixMilli(), Partition: r.Partition, Offset: r.Offset},
+	}
 	k.newest[string(u.UserID)] = codecs.NewerUser(k.newest[string(u.UserID)], user)
 	return len(u.UserID) + len(u.Name) + len(u.Email), nil
 }

@@ -67,8 +67,10 @@ type committed struct {
 }
 
 func newRekeyLoop(s *Rekey, topic codecs.TopicID, admin *kadm.Client, out *producer.Client, end context.CancelCauseFunc) *rekeyLoop {
-	return &rekeyLoop{stage: s, topic: topic, admin: admin, out: newSender(out), end: end, open: newBatch(topic, s.newKeyed()), spare: newBatch(topic, s.newKeyed()),
-		next: map[int32]int64{}, reached: map[int32]bool{}}
+	return &rekeyLoop{
+		stage: s, topic: topic, admin: admin, out: newSender(out), end: end, open: newBatch(topic, s.newKeyed()), spare: newBatch(topic, s.newKeyed()),
+		next: map[int32]int64{}, reached: map[int32]bool{},
+	}
 }
 
 // run polls, gathers and flushes until ctx ends.
@@ -179,8 +181,10 @@ func (l *rekeyLoop) takeRecord(r *kgo.Record) {
 			why = &codecs.RejectError{Reason: codecs.NotJSON, Detail: err.Error()}
 		}
 		l.stage.Metrics.reject(l.stage.name, why.Reason)
-		l.open.reject(r, codecs.DeadLetter{Topic: r.Topic, TopicID: l.topic, Partition: r.Partition, Offset: r.Offset,
-			Reason: why.Reason, Message: why.Error(), Stage: l.stage.name}, l.stage.deadLetters)
+		l.open.reject(r, codecs.DeadLetter{
+			Topic: r.Topic, TopicID: l.topic, Partition: r.Partition, Offset: r.Offset,
+			Reason: why.Reason, Message: why.Error(), Stage: l.stage.name,
+		}, l.stage.deadLetters)
 	}
 }
 

@@ -28,9 +28,12 @@ type fakeTables struct {
 }
 
 func newTables() *fakeTables {
-	return &fakeTables{index: NewIndex(), rows: make(map[string]*codecs.Activity),
+	return &fakeTables{
+		index: NewIndex(), rows: make(map[string]*codecs.Activity),
 		lag: Lag{At: time.UnixMilli(1_700_000_000_123), Total: 7, Partitions: []Partition{
-			{Topic: "users", Partition: 0, Position: 3, End: 5, Lag: 2}, {Topic: "events", Partition: 1, Position: 10, End: 15, Lag: 5}}}}
+			{Topic: "users", Partition: 0, Position: 3, End: 5, Lag: 2}, {Topic: "events", Partition: 1, Position: 10, End: 15, Lag: 5},
+		}},
+	}
 }
 
 // put stores a row as the views do: first where Lookup finds it, then in the index.
@@ -105,8 +108,10 @@ func activity(name string, clicks, focuses uint64) *codecs.Activity {
 // serve starts a server on the tables; change may alter its configuration.
 func serve(t testing.TB, f *fakeTables, change func(*Config)) (*Server, string) {
 	t.Helper()
-	cfg := Config{Index: f.index, Lookup: f.get, LagMeter: f, Readiness: f, Registry: prometheus.NewRegistry(),
-		Version: "test", RawTopics: [2]string{"users", "events"}, Coalesce: 5 * time.Millisecond}
+	cfg := Config{
+		Index: f.index, Lookup: f.get, LagMeter: f, Readiness: f, Registry: prometheus.NewRegistry(),
+		Version: "test", RawTopics: [2]string{"users", "events"}, Coalesce: 5 * time.Millisecond,
+	}
 	if change != nil {
 		change(&cfg)
 	}

@@ -81,7 +81,8 @@ func (m *Meter) Measure(ctx context.Context) (Lag, error) {
 	}
 	l.Partitions = raw
 	streams, err := m.readers(ctx, m.admin.ListEndOffsets, map[string]string{
-		n.UsersStream(): n.UsersGroup(), n.ActivityStream(): n.ActivityGroup(), n.EventTypesStream(): n.EventTypesGroup()})
+		n.UsersStream(): n.UsersGroup(), n.ActivityStream(): n.ActivityGroup(), n.EventTypesStream(): n.EventTypesGroup(),
+	})
 	if err != nil {
 		return Lag{}, err
 	}
@@ -158,8 +159,10 @@ func (m *Meter) views(ctx context.Context) ([]Partition, error) {
 		next := map[int32]int64{}
 		positions(func(partition int32, offset int64) { next[partition] = offset })
 		for _, end := range ends[topic] {
-			out = append(out, Partition{Topic: topic, Partition: end.Partition, Position: next[end.Partition], End: end.Offset,
-				Lag: max(end.Offset-next[end.Partition], 0)})
+			out = append(out, Partition{
+				Topic: topic, Partition: end.Partition, Position: next[end.Partition], End: end.Offset,
+				Lag: max(end.Offset-next[end.Partition], 0),
+			})
 		}
 	}
 	return out, nil

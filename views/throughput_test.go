@@ -1,12 +1,12 @@
 package views
 
 import (
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
-	"strings"
 )
 
 func TestThroughput(t *testing.T) {

@@ -79,8 +79,10 @@ func TestOddUserIDs(t *testing.T) {
 	onBrokers(t, func(t *testing.T, env map[string]string) {
 		w := newWorld(t, env)
 		rnd := rand.New(rand.NewPCG(2, 2))
-		ids := []string{"", "__offset", strings.Repeat("x", 1024), strings.Repeat("я", 2048), "😀", `"quoted"`, "a/b//c", "%2F", "%", ".", "..", "../..",
-			" ", "a b", "a+b", "a?b=c&d", "#", "\x00", "\n", "m", "r", "null", "-1", "𝔘𝔫𝔦", "e\u0301"}
+		ids := []string{
+			"", "__offset", strings.Repeat("x", 1024), strings.Repeat("я", 2048), "😀", `"quoted"`, "a/b//c", "%2F", "%", ".", "..", "../..",
+			" ", "a b", "a+b", "a?b=c&d", "#", "\x00", "\n", "m", "r", "null", "-1", "𝔘𝔫𝔦", "e\u0301",
+		}
 		for n, id := range ids {
 			w.event(rnd, id, fmt.Sprint("event ", n))
 			w.event(rnd, id, "") // the empty event type counts, too

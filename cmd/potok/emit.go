@@ -10,8 +10,10 @@ import (
 )
 
 func (p *program) emit() *cobra.Command {
-	cmd := &cobra.Command{Use: "emit", Short: "Publish made-up users and events", Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return fmt.Errorf("%w: say users or events", errUse) }}
+	cmd := &cobra.Command{
+		Use: "emit", Short: "Publish made-up users and events", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return fmt.Errorf("%w: say users or events", errUse) },
+	}
 	cmd.AddCommand(p.emitUsers(), p.emitEvents())
 	return cmd
 }

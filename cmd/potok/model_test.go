@@ -134,8 +134,10 @@ func (h *history) step() {
 
 // fail makes the brokers answer some requests with an error, before or after they have done what was asked.
 func (h *history) fail() string {
-	produce := []*kerr.Error{kerr.NotLeaderForPartition, kerr.RequestTimedOut, kerr.NotEnoughReplicasAfterAppend, kerr.NotEnoughReplicas,
-		kerr.OutOfOrderSequenceNumber, kerr.MessageTooLarge, kerr.KafkaStorageError}
+	produce := []*kerr.Error{
+		kerr.NotLeaderForPartition, kerr.RequestTimedOut, kerr.NotEnoughReplicasAfterAppend, kerr.NotEnoughReplicas,
+		kerr.OutOfOrderSequenceNumber, kerr.MessageTooLarge, kerr.KafkaStorageError,
+	}
 	commit := []*kerr.Error{kerr.NotCoordinator, kerr.CoordinatorLoadInProgress, kerr.RequestTimedOut, kerr.UnknownMemberID, kerr.IllegalGeneration, kerr.RebalanceInProgress}
 	f := kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Err: produce[h.rnd.IntN(len(produce))], Count: 1 + h.rnd.IntN(5)}
 	topics := []string{h.w.names.UsersStream(), h.w.names.ActivityStream(), h.w.names.EventTypesStream(), h.w.names.UsersTable(), h.w.names.ActivityTable(), h.w.names.EventTypesTable()}

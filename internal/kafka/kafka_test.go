@@ -70,17 +70,21 @@ func TestValidate(t *testing.T) {
 		"no servers":       {func(c *Config) { c.BootstrapServers = nil }, []string{"no bootstrap servers: give --bootstrap-servers"}},
 		"no port":          {func(c *Config) { c.BootstrapServers = []string{"a:1", "b"} }, []string{`bootstrap server "b" has no port`}},
 		"unknown protocol": {func(c *Config) { c.SecurityProtocol = "ssl" }, []string{`security protocol "ssl" is none of PLAINTEXT`}},
-		"unknown mechanism": {func(c *Config) {
-			c.SecurityProtocol, c.SASLMechanism, c.Username, c.Password = SASLPlaintext, "GSSAPI", "u", "p"
+		"unknown mechanism": {
+			func(c *Config) {
+				c.SecurityProtocol, c.SASLMechanism, c.Username, c.Password = SASLPlaintext, "GSSAPI", "u", "p"
+			},
+			[]string{`SASL mechanism "GSSAPI" is none of PLAIN`},
 		},
-			[]string{`SASL mechanism "GSSAPI" is none of PLAIN`}},
 		"no password":           {func(c *Config) { c.SecurityProtocol, c.Username = SASLPlaintext, "u" }, []string{"needs a user name and a password"}},
 		"half a certificate":    {func(c *Config) { c.SecurityProtocol, c.CertFile = SSL, "x" }, []string{"needs both --tls-cert-file and --tls-key-file"}},
 		"no CA file":            {func(c *Config) { c.SecurityProtocol, c.CAFile = SSL, empty+"x" }, []string{"read --tls-ca-file"}},
 		"empty CA file":         {func(c *Config) { c.SecurityProtocol, c.CAFile = SSL, empty }, []string{"holds no PEM certificate"}},
 		"TLS files for nothing": {func(c *Config) { c.CAFile = empty }, []string{"does not use TLS"}},
-		"all at once": {func(c *Config) { *c = Config{SecurityProtocol: "SASL_X", KeyFile: "k"} },
-			[]string{"no bootstrap servers", `"SASL_X" is none of`, `SASL mechanism ""`, "needs a user name", "needs both"}},
+		"all at once": {
+			func(c *Config) { *c = Config{SecurityProtocol: "SASL_X", KeyFile: "k"} },
+			[]string{"no bootstrap servers", `"SASL_X" is none of`, `SASL mechanism ""`, "needs a user name", "needs both"},
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := Defaults()

@@ -320,8 +320,10 @@ func (m *Manager) Check(ctx context.Context) ([]Finding, error) {
 			continue
 		}
 		if n := len(d.Partitions); n != t.Partitions {
-			findings = append(findings, Finding{t.Name, fmt.Sprintf("has %d partitions instead of %d", n, t.Partitions),
-				fmt.Sprintf("give --partitions %d if that is what was chosen when it was made, or run potok reset to start anew", n)})
+			findings = append(findings, Finding{
+				t.Name, fmt.Sprintf("has %d partitions instead of %d", n, t.Partitions),
+				fmt.Sprintf("give --partitions %d if that is what was chosen when it was made, or run potok reset to start anew", n),
+			})
 		}
 		findings = append(findings, wrongConfigs(t, configs[t.Name])...)
 	}
