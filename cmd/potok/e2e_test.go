@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/potok-streams/potok/internal/kafka"
 )
 
 func TestCountsExactlyThroughARestart(t *testing.T) {
@@ -24,7 +26,10 @@ func TestCountsExactlyThroughARestart(t *testing.T) {
 		w.some(rnd, 500) // some of it in flight when it stops
 		i.stop()
 		w.some(rnd, 1500) // while it is stopped
-		read := readSoFar(t, w)
+		read, err := readSoFar(w)
+		if err != nil {
+			t.Fatal(err)
+		}
 		i = start(t, env, "run")
 		w.some(rnd, 500)
 		w.settled(i)
@@ -35,14 +40,13 @@ func TestCountsExactlyThroughARestart(t *testing.T) {
 }
 
 // readSoFar returns how many raw records the rekey stages have committed.
-func readSoFar(t *testing.T, w *world) int {
-	t.Helper()
+func readSoFar(w *world) (int, error) {
 	w.acked.Wait()
 	total := 0
 	for _, group := range []string{w.names.RekeyUsersGroup(), w.names.RekeyEventsGroup()} {
-		offsets, err := w.admin.FetchOffsets(t.Context(), group)
+		offsets, err := kafka.Committed(w.t.Context(), w.admin, group)
 		if err != nil {
-			t.Fatal(err)
+			return 0, err
 		}
 		for _, partitions := range offsets {
 			for _, o := range partitions {
@@ -50,7 +54,7 @@ func readSoFar(t *testing.T, w *world) int {
 			}
 		}
 	}
-	return total
+	return total, nil
 }
 
 // counter sums a metric over its labels.

@@ -195,6 +195,7 @@ type world struct {
 	users    map[string]publication
 	events   map[string]map[string]uint64
 	rejected uint64
+	lost     uint64
 	acked    sync.WaitGroup
 }
 
@@ -219,16 +220,25 @@ func kafkaOf(t *testing.T, env map[string]string) kafka.Config {
 // newWorld makes the raw topics: three partitions of users, five of events.
 func newWorld(t *testing.T, env map[string]string) *world {
 	t.Helper()
-	conf := kafkaOf(t, env)
-	cl, err := conf.Client(kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.ProducerBatchMaxBytes(4_500_000))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(cl.Close)
-	w := &world{t: t, names: codecs.DefaultNames(), kafka: conf, client: cl, admin: kadm.NewClient(cl), users: map[string]publication{}, events: map[string]map[string]uint64{}}
+	w := &world{t: t, names: codecs.DefaultNames(), kafka: kafkaOf(t, env), users: map[string]publication{}, events: map[string]map[string]uint64{}}
+	w.connect()
+	t.Cleanup(func() { w.client.Close() })
 	w.makeTopic(w.names.Users, usersPartitions)
 	w.makeTopic(w.names.Events, eventsPartitions)
 	return w
+}
+
+// connect makes the clients, anew if there are some.
+func (w *world) connect() {
+	w.t.Helper()
+	if w.client != nil {
+		w.client.Close()
+	}
+	cl, err := w.kafka.Client(kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.ProducerBatchMaxBytes(4_500_000))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.client, w.admin = cl, kadm.NewClient(cl)
 }
 
 const (
@@ -342,7 +352,7 @@ func (w *world) settled(i *instance) {
 			want.UnknownEvents += total
 		}
 	}
-	want.Rejected = w.rejected
+	want.Rejected, want.Lost = w.rejected, w.lost
 	if diff := cmp.Diff(wantRows, w.rows(i, "/v1/users?limit=97&sort=user_id")); diff != "" {
 		w.t.Errorf("result A (-want +got):\n%s", diff)
 	}
