@@ -21,7 +21,7 @@ var ErrTopicReplaced = errors.New("raw topic was deleted and made anew")
 
 const (
 	topicWatchInterval = 2 * time.Second
-	drainTimeout       = 5 * time.Second // for what is pending when partitions go or the stage stops
+	drainTimeout       = 3 * time.Second // for what is pending when partitions go or the stage stops
 	closeGrace         = time.Second     // for leaving the group
 )
 
@@ -94,6 +94,7 @@ func (s *Rekey) Run(ctx context.Context, ready func()) (err error) {
 	if l.consumer, err = s.Kafka.Client(append(l.consumerOptions(), kgo.WithContext(connected))...); err != nil {
 		return err
 	}
+	close(l.made)
 	defer func() {
 		// Leaving waits for a rebalance that is going on, and that waits for the slowest member of the group.
 		defer time.AfterFunc(closeGrace, disconnect).Stop()

@@ -98,6 +98,7 @@ func (l *rekeyLoop) noticeAssignments() {
 
 // revoked finishes what is pending before partitions go to somebody else.
 func (l *rekeyLoop) revoked(_ context.Context, _ *kgo.Client, partitions map[string][]int32) {
+	<-l.made
 	l.noticeAssignments()
 	if err := l.drain(); err != nil {
 		l.end(fmt.Errorf("give up partitions: %w", err))

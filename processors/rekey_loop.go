@@ -33,6 +33,7 @@ type rekeyLoop struct {
 	consumer *kgo.Client
 	end      context.CancelCauseFunc
 	onJoined func()
+	made     chan struct{} // closed when consumer is set: the group is joined, and calls back, before that
 
 	open    *batch
 	opened  time.Time     // when the open batch got its first record
@@ -68,7 +69,7 @@ type committed struct {
 
 func newRekeyLoop(s *Rekey, topic codecs.TopicID, admin *kadm.Client, out *producer.Client, end context.CancelCauseFunc) *rekeyLoop {
 	return &rekeyLoop{
-		stage: s, topic: topic, admin: admin, out: newSender(out), end: end, open: newBatch(topic, s.newKeyed()), spare: newBatch(topic, s.newKeyed()),
+		stage: s, topic: topic, admin: admin, out: newSender(out), end: end, made: make(chan struct{}), open: newBatch(topic, s.newKeyed()), spare: newBatch(topic, s.newKeyed()),
 		next: map[int32]int64{}, reached: map[int32]bool{},
 	}
 }
