@@ -75,8 +75,10 @@ func TestTransactions(t *testing.T) {
 			}
 			if n%3 == 1 {
 				for range 30 { // these are to leave no trace
-					tx.Produce(t.Context(), &kgo.Record{Topic: w.names.Events, Partition: rnd.Int32N(eventsPartitions),
-						Value: []byte(`{"event_timestamp":"","user_id":"aborted","page":"","event":"aborted"}`)}, nil)
+					tx.Produce(t.Context(), &kgo.Record{
+						Topic: w.names.Events, Partition: rnd.Int32N(eventsPartitions),
+						Value: []byte(`{"event_timestamp":"","user_id":"aborted","page":"","event":"aborted"}`),
+					}, nil)
 					tx.Produce(t.Context(), &kgo.Record{Topic: w.names.Users, Partition: rnd.Int32N(usersPartitions), Value: []byte("aborted")}, nil)
 				}
 			} else {
