@@ -55,6 +55,7 @@ type options struct {
 	keep       bool
 	reuse      bool
 	verbose    bool
+	standby    bool
 	out        string
 	potok      string
 	measure    string
@@ -64,8 +65,10 @@ type options struct {
 }
 
 func defaults() options {
-	return options{seed: 1, seeds: 1, duration: time.Minute, rate: 1500, users: 3000, partitions: 8, instances: 3, session: 8 * time.Second,
-		quiet: time.Minute, deadline: 90 * time.Second, parallel: 2, txn: true, rows: 100_000, outage: 3 * time.Minute, repeat: 1}
+	return options{
+		seed: 1, seeds: 1, duration: time.Minute, rate: 1500, users: 3000, partitions: 8, instances: 3, session: 8 * time.Second,
+		quiet: time.Minute, deadline: 90 * time.Second, parallel: 2, txn: true, rows: 100_000, outage: 3 * time.Minute, repeat: 1,
+	}
 }
 
 func command(ctx context.Context, args []string, stdout, stderr io.Writer) int {
@@ -85,6 +88,7 @@ func command(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	f.IntVar(&o.parallel, "parallel", o.parallel, "faults at a time")
 	f.StringVar(&o.faults, "faults", "", "only these, comma separated; \"list\" shows them")
 	f.BoolVar(&o.txn, "txn", o.txn, "publish some of the messages in transactions, and abort some of those")
+	f.BoolVar(&o.standby, "standby", false, "all instances run with --standby; else every other one, with even seeds")
 	f.BoolVar(&o.race, "race", false, "build potok with the race detector")
 	f.BoolVar(&o.keep, "keep", false, "keep the logs of runs that went well, too")
 	f.BoolVar(&o.reuse, "reuse", false, "use one broker for all seeds")

@@ -21,7 +21,8 @@ type meters struct {
 	last map[*life]map[string]float64
 }
 
-var scrapeClient = &http.Client{Timeout: 2 * time.Second}
+// scrapeClient asks those that may be stopped.
+func scrapeClient() *http.Client { return &http.Client{Timeout: 2 * time.Second} }
 
 // follow reads the counters of a set of processes until ctx ends.
 func (s *meters) follow(ctx context.Context, members func() []*member) {
@@ -47,7 +48,7 @@ func (s *meters) follow(ctx context.Context, members func() []*member) {
 }
 
 func (s *meters) scrape(m *member, l *life) {
-	resp, err := scrapeClient.Get(m.url("/metrics"))
+	resp, err := scrapeClient().Get(m.url("/metrics"))
 	if err != nil {
 		return // it is starting, or ending
 	}
@@ -87,7 +88,7 @@ func (s *meters) sum(prefix, part string) (total int) {
 
 // fetch reads a text over HTTP, for the files that a failed run leaves.
 func fetch(url string) string {
-	resp, err := scrapeClient.Get(url)
+	resp, err := scrapeClient().Get(url)
 	if err != nil {
 		return err.Error()
 	}

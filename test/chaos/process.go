@@ -135,7 +135,8 @@ func (m *member) startLocked() error {
 
 // ended looks into an end that nobody meant.
 func (m *member) ended(l *life, err error) {
-	if m.job.broker.troubled(l.began) && time.Since(l.began) < 20*time.Second {
+	// Only those that have just started may give up: they tell whoever started them that the settings may be wrong.
+	if m.job.broker.troubled(l.began) && time.Since(l.began) < 30*time.Second {
 		m.job.journal.note("%s gave up while the broker was away (%v), started again", m.name, err)
 	} else {
 		m.job.journal.wrong("%s ended by itself after %s: %v; log %s: %s", m.name, time.Since(l.began).Round(time.Millisecond), err, filepath.Base(l.log), lastLine(l.log))
@@ -219,7 +220,9 @@ func (m *member) stop() time.Duration {
 	}
 	took := time.Since(began)
 	if code := l.state.ExitCode(); code != 0 && took < stopDeadline {
-		if m.job.broker.troubled(began.Add(-10 * time.Second)) {
+		if began.Sub(l.began) < time.Second {
+			m.job.journal.note("%s ended before it could know of SIGTERM", m.name)
+		} else if m.job.broker.troubled(began.Add(-10 * time.Second)) {
 			m.job.journal.note("%s ended with exit code %d after SIGTERM while the broker was away: %s", m.name, code, lastLine(l.log))
 		} else {
 			m.job.journal.wrong("%s ended with exit code %d, %s after SIGTERM; log %s: %s", m.name, code, took.Round(time.Millisecond), filepath.Base(l.log), lastLine(l.log))
