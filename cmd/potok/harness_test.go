@@ -192,6 +192,7 @@ type world struct {
 	client *kgo.Client
 	admin  *kadm.Client
 
+	mu       sync.Mutex
 	users    map[string]publication
 	events   map[string]map[string]uint64
 	rejected uint64
@@ -267,7 +268,9 @@ func (w *world) publish(r *kgo.Record, acked func(*kgo.Record)) {
 			w.t.Errorf("publish to %s: %v", r.Topic, err)
 			return
 		}
-		acked(r) // franz-go calls promises one at a time
+		w.mu.Lock() // franz-go calls a client's promises one at a time, but there may be several clients
+		defer w.mu.Unlock()
+		acked(r)
 	})
 }
 
