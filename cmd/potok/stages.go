@@ -118,7 +118,7 @@ func (o *processing) tiers(c *connection, d *dataDir, log *slog.Logger, registry
 	for _, g := range []engine.Group{processors.Users(names, metrics), processors.Activity(names, metrics), processors.EventTypes(names, metrics)} {
 		if slices.Contains(o.stages, g.Name) {
 			p := engine.NewProcessor(cfg, g)
-			tables = append(tables, app.Stage{Name: g.Name, Run: p.Run, Progress: func() any { return p.Progress() }})
+			tables = append(tables, app.Stage{Name: g.Name, Run: p.Run, Progress: progress(p.Progress)})
 		}
 	}
 	if slices.Contains(o.stages, stageRekey) {
@@ -137,6 +137,16 @@ func (o *processing) tiers(c *connection, d *dataDir, log *slog.Logger, registry
 	}
 	// Rekey stops first: what it has sent by then is counted before the tables stop.
 	return [][]app.Stage{tables, rekeys}, nil
+}
+
+// progress makes a stage's progress of a table's; there is none before the table is opened.
+func progress(of func() []engine.Progress) func() any {
+	return func() any {
+		if p := of(); len(p) > 0 {
+			return p
+		}
+		return nil
+	}
 }
 
 // diskGuard turns a disk failure, reported from anywhere, into a stage that fails for good.

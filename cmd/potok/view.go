@@ -113,8 +113,8 @@ func (o *viewing) open(c *connection, d *dataDir, log *slog.Logger, registry *pr
 	}
 	s = &server{url: scheme + "://" + addr.String()}
 	s.tables = []app.Stage{
-		{Name: activity.Name(), Run: activity.Run, Progress: func() any { return activity.Progress() }},
-		{Name: counts.Name(), Run: counts.Run, Progress: func() any { return counts.Progress() }},
+		{Name: activity.Name(), Run: activity.Run, Progress: progress(activity.Progress)},
+		{Name: counts.Name(), Run: counts.Run, Progress: progress(counts.Progress)},
 	}
 	s.http = []app.Stage{httpStage("http", l, views.HTTPServer(web)), {Name: "lag", Run: meter.Run}, {Name: "streams", Run: func(ctx context.Context, ready func()) error {
 		ready()

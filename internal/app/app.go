@@ -25,7 +25,7 @@ type Stage struct {
 
 const (
 	firstPause = 200 * time.Millisecond
-	maxPause   = 15 * time.Second
+	maxPause   = 5 * time.Second
 	wellAfter  = time.Minute // a stage that was ready for so long starts with the first pause again
 )
 
