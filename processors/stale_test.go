@@ -19,21 +19,24 @@ import (
 )
 
 // TestStaleRow: an owner that was paused appends a row that is older than its successor's. Whoever recovers the table next
-// keeps the better row, and has it written again on top of the old one, before compaction can drop it. The same goes for
-// a row that somebody deletes.
+// keeps the better row, and has it written again on top of the old one, before compaction can drop it. The owner itself
+// does so as soon as it finds that its own next row was not the next in the changelog. The same goes for a row that
+// somebody deletes.
 func TestStaleRow(t *testing.T) {
 	for name, last := range map[string]func(stale []byte) []byte{
 		"older row": func(stale []byte) []byte { return stale },
 		"tombstone": func([]byte) []byte { return nil },
 	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			testStaleRow(t, last)
-		})
+		for who, live := range map[string]bool{"the owner": true, "its successor": false} {
+			t.Run(name+" found by "+who, func(t *testing.T) {
+				t.Parallel()
+				testStaleRow(t, live, last)
+			})
+		}
 	}
 }
 
-func testStaleRow(t *testing.T, last func(stale []byte) []byte) {
+func testStaleRow(t *testing.T, live bool, last func(stale []byte) []byte) {
 	c, err := kfake.NewCluster(kfake.NumBrokers(1))
 	if err != nil {
 		t.Fatal(err)
@@ -42,7 +45,7 @@ func testStaleRow(t *testing.T, last func(stale []byte) []byte) {
 	conf := kafka.Defaults()
 	conf.BootstrapServers = c.ListenAddrs()
 	names := codecs.DefaultNames()
-	m, err := topology.NewManager(topology.Config{Names: names, Partitions: 4}, conf)
+	m, err := topology.NewManager(topology.Config{Names: names, Partitions: 1}, conf)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -55,9 +58,9 @@ func testStaleRow(t *testing.T, last func(stale []byte) []byte) {
 		t.Fatal(err)
 	}
 	t.Cleanup(cl.Close)
-	write := func(topic string, value []byte) {
+	write := func(topic, key string, value []byte) {
 		t.Helper()
-		if err := cl.ProduceSync(t.Context(), &kgo.Record{Topic: topic, Key: []byte("u"), Value: value}).FirstErr(); err != nil {
+		if err := cl.ProduceSync(t.Context(), &kgo.Record{Topic: topic, Key: []byte(key), Value: value}).FirstErr(); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -78,15 +81,21 @@ func testStaleRow(t *testing.T, last func(stale []byte) []byte) {
 		}
 	}
 	stop := run(t.TempDir())
-	write(names.ActivityStream(), codecs.AppendBatch(nil, clicks(0, 3)))
+	write(names.ActivityStream(), "u", codecs.AppendBatch(nil, clicks(0, 3)))
 	stale := table.await(func(a *codecs.Activity) bool { return a.Tally.Count == 3 })
-	write(names.ActivityStream(), codecs.AppendBatch(nil, clicks(3, 10)))
+	write(names.ActivityStream(), "u", codecs.AppendBatch(nil, clicks(3, 10)))
 	good := table.await(func(a *codecs.Activity) bool { return a.Tally.Count == 10 })
-	stop()
-
-	write(names.ActivityTable(), last(stale))
+	if !live {
+		stop()
+	}
+	write(names.ActivityTable(), "u", last(stale))
 	table.awaitRaw(func(value []byte) bool { return string(value) == string(last(stale)) })
-	defer run(t.TempDir())() // another instance, with an empty disk
+	if live {
+		write(names.ActivityStream(), "other", codecs.AppendBatch(nil, clicks(10, 11)))
+	} else {
+		stop = run(t.TempDir()) // another instance, with an empty disk
+	}
+	defer func() { stop() }()
 	table.awaitRaw(func(value []byte) bool { return string(value) == string(good) })
 	if n := testutil.ToFloat64(metrics.merged.WithLabelValues(names.ActivityTable(), "stale")); n != 1 {
 		t.Errorf("%v stale rows are counted", n)

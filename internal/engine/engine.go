@@ -58,20 +58,23 @@ type state struct {
 	disconnect context.CancelFunc
 }
 
-func newState(cfg Config, name string, opened func(*store.Store) error) (*state, error) {
+func newState(cfg Config, name string, opened func(*store.Store) error, foreign func(topic string, partition int32, from, to int64)) (*state, error) {
 	cl, err := cfg.Kafka.Client()
 	if err != nil {
 		return nil, err
 	}
 	s := &state{cfg: cfg, admin: kadm.NewClient(cl)}
 	s.connected, s.disconnect = context.WithCancel(context.Background())
-	opts := store.Options{Logger: cfg.Logger, OnFailure: cfg.OnDiskFailure, Cache: store.NewBudget(cacheBytes)}
+	opts := store.Options{Logger: cfg.Logger, OnFailure: cfg.OnDiskFailure, Cache: store.NewBudget(cacheBytes), OnForeign: foreign}
 	s.registry = store.NewRegistry(filepath.Join(cfg.Dir, name), opts, s.changelog, opened)
 	return s, nil
 }
 
 func (s *state) close() {
 	s.disconnect()
+	if err := s.registry.Close(); err != nil {
+		s.cfg.Logger.Error("local state is not closed well", "error", err)
+	}
 	s.admin.Close()
 }
 

@@ -55,15 +55,21 @@ func (p *Processor) Progress() []Progress {
 
 // Run processes until ctx ends and returns nil then; ready is called when its tables are recovered.
 func (p *Processor) Run(ctx context.Context, ready func()) error {
-	st, err := newState(p.cfg, p.group.Name, nil)
+	run, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	repairs := make(chan foreign, maxRepairs)
+	st, err := newState(p.cfg, p.group.Name, nil, func(topic string, partition int32, from, to int64) {
+		select {
+		case repairs <- foreign{topic, partition, from, to}:
+		default:
+			cancel(errors.New("more of the changelog was written by somebody else than can be repaired at a time"))
+		}
+	})
 	if err != nil {
 		return err
 	}
 	defer st.close()
 	p.current.Store(st)
-
-	run, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
 	l := lease.New(run, p.cfg.Kafka.SessionTimeout*7/10)
 	out, err := producer.NewClient(producer.Options{Kafka: p.cfg.Kafka, Lease: l, Linger: changelogLinger})
 	if err != nil {
@@ -98,6 +104,11 @@ func (p *Processor) Run(ctx context.Context, ready func()) error {
 		}
 	}()
 	go st.logProgress(run, p.group.Name)
+	go func() {
+		if err := p.repair(run, st, out, repairs); err != nil && run.Err() == nil {
+			cancel(fmt.Errorf("repair the changelog: %w", err)) // the next recovery does it
+		}
+	}()
 	err = gp.Run(run)
 	if cause := context.Cause(run); cause != nil && !errors.Is(cause, context.Canceled) {
 		return cause // goka's own error is a consequence

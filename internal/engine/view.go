@@ -77,7 +77,7 @@ func (v *View) Progress() []Progress {
 // Run follows the table until ctx ends and returns nil then; ready is called when it has reached the end of the table as
 // it was at the start.
 func (v *View) Run(ctx context.Context, ready func()) error {
-	st, err := newState(v.cfg, v.Name(), v.load)
+	st, err := newState(v.cfg, v.Name(), v.load, nil)
 	if err != nil {
 		return err
 	}

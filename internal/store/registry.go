@@ -45,6 +45,12 @@ func (r *Registry) Build(topic string, partition int32) (storage.Storage, error)
 	if err != nil {
 		return nil, fmt.Errorf("look up changelog %s/%d: %w", topic, partition, err)
 	}
+	// goka leaves tables open when it fails while it sets up others.
+	if old := r.Get(topic, partition); old != nil {
+		if err := old.Close(); err != nil {
+			return nil, err
+		}
+	}
 	opts := r.opts
 	opts.Dir, opts.Changelog = filepath.Join(r.dir, topic, fmt.Sprint(partition)), c
 	s, err := Open(opts)
@@ -86,6 +92,13 @@ func (r *Registry) Recoveries(f func(topic string, partition int32, offset, end 
 		end := r.ends[k].end
 		f(k.topic, k.partition, s.Offset(), end, r.ends[k].done)
 	}
+}
+
+// Close closes what goka has left open.
+func (r *Registry) Close() error {
+	var errs []error
+	r.Each(func(s *Store) { errs = append(errs, s.Close()) })
+	return errors.Join(errs...)
 }
 
 // Each calls f with every open store.

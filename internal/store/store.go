@@ -69,6 +69,9 @@ type Options struct {
 	Logger    *slog.Logger
 	Cache     *Budget     // memory for rows that were used lately, shared by several stores; nil: none
 	OnFailure func(error) // called once, from any goroutine, when the disk fails
+	// OnForeign is told that somebody else has written the changelog's offsets from up to, not including, to: an owner that
+	// was paused, most likely. It is called in the order of the acknowledgements, and must not wait.
+	OnForeign func(topic string, partition int32, from, to int64)
 	// OpenFiles opens LevelDB's files; nil means the directory. Tests put a failing disk here.
 	OpenFiles func(dir string) (lstorage.Storage, error)
 }
@@ -89,6 +92,7 @@ type Store struct {
 	offset  int64             // of the changelog, up to which dirty+flying+disk hold it
 	saved   int64             // offset on disk
 	flushes int               // how many have ended
+	acked   int64             // highest offset of a row of ours
 	gap     bool              // an acknowledgement was not the next offset: keep the offset until the next recovery
 	failure error
 
@@ -157,7 +161,7 @@ func (s *Store) open() (reason string, err error) {
 		}
 		return "", err
 	}
-	s.offset = NoOffset
+	s.offset, s.acked = NoOffset, NoOffset
 	meta, err := db.Get([]byte(metaKey), nil)
 	switch {
 	case errors.Is(err, leveldb.ErrNotFound):
@@ -399,24 +403,30 @@ func (s *Store) put(key string, value []byte) error {
 func (s *Store) Applied(offset int64) {
 	s.mu.Lock()
 	s.offset = max(s.offset, offset)
-	s.gap = false
+	s.gap, s.acked = false, NoOffset
 	s.mu.Unlock()
 }
 
 // Acked says that the changelog took a row of ours at offset. It is called in the order of the offsets, before the row's
 // writer hears of it. When the offset is not the next one, somebody else has written in between: the store keeps the
-// offset that it has, and the next recovery reads from there.
+// offset that it has, the next recovery reads from there, and [Options.OnForeign] is told.
 func (s *Store) Acked(offset int64) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	switch {
-	case s.gap || offset <= s.offset:
-	case offset == s.offset+1:
+	next := max(s.offset, s.acked) + 1
+	foreign := offset > next
+	s.acked = max(s.acked, offset)
+	s.gap = s.gap || foreign
+	if offset == next && !s.gap {
 		s.offset = offset
-	default:
-		s.gap = true
-		s.opts.Logger.Warn("somebody else wrote to the changelog, this part of it will be read again at the next start",
-			"topic", s.opts.Changelog.Topic, "partition", s.opts.Changelog.Partition, "expected_offset", s.offset+1, "offset", offset)
+	}
+	s.mu.Unlock()
+	if !foreign {
+		return
+	}
+	s.opts.Logger.Warn("somebody else wrote to the changelog, this part of it will be read again", "topic", s.opts.Changelog.Topic,
+		"partition", s.opts.Changelog.Partition, "from_offset", next, "to_offset", offset)
+	if s.opts.OnForeign != nil {
+		s.opts.OnForeign(s.opts.Changelog.Topic, s.opts.Changelog.Partition, next, offset)
 	}
 }
 

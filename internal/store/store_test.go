@@ -434,3 +434,26 @@ func TestClosed(t *testing.T) {
 	s.Applied(1)
 	s.Acked(2)
 }
+
+// TestForeignStretches: each stretch that somebody else wrote between rows of ours is told of, once.
+func TestForeignStretches(t *testing.T) {
+	var got [][2]int64
+	s := open(t, t.TempDir(), func(o *Options) {
+		o.OnForeign = func(topic string, partition int32, from, to int64) {
+			if topic != changelog.Topic || partition != changelog.Partition {
+				t.Errorf("told of %s/%d", topic, partition)
+			}
+			got = append(got, [2]int64{from, to})
+		}
+	})
+	s.Applied(4)
+	for _, o := range []int64{5, 6, 9, 10, 10, 8, 11, 20, 21} {
+		s.Acked(o)
+	}
+	if want := [][2]int64{{7, 9}, {12, 20}}; !cmp.Equal(want, got) {
+		t.Errorf("told of %v, want %v", got, want)
+	}
+	if s.Offset() != 6 {
+		t.Errorf("offset %d: the next recovery would not read what was not read", s.Offset())
+	}
+}
