@@ -55,7 +55,7 @@ func startBroker(ctx context.Context, root, dir string) (*broker, error) {
 		b.links = append(b.links, l)
 		name := fmt.Sprintf("LINK%d", i)
 		listeners = append(listeners, fmt.Sprintf("%s://127.0.0.1:%d", name, behind))
-		advertised = append(advertised, name+"://"+l.addr())
+		advertised = append(advertised, name+"://"+l.addr)
 		protocols = append(protocols, name+":PLAINTEXT")
 	}
 	listeners = append(listeners, fmt.Sprintf("CONTROLLER://127.0.0.1:%d", controller))
@@ -90,6 +90,11 @@ func (b *broker) start(ctx context.Context, args ...string) error {
 			b.addr = v
 		}
 	}
+	for _, l := range b.links {
+		if err := l.listen(); err != nil {
+			return err
+		}
+	}
 	b.mu.Lock()
 	b.down, b.lastUp = false, time.Now()
 	b.mu.Unlock()
@@ -101,6 +106,9 @@ func (b *broker) kill(ctx context.Context) error {
 	b.mu.Lock()
 	b.down = true
 	b.mu.Unlock()
+	for _, l := range b.links {
+		l.deafen()
+	}
 	_, err := b.run(ctx, "kill", b.dir)
 	return err
 }

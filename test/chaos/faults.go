@@ -30,6 +30,7 @@ func kinds() []kind {
 		{"surge", "five times the load for some seconds", 2, 0, false, false, (*fault).surge},
 		{"lull", "no load for some seconds", 1, 0, false, false, (*fault).lull},
 		{"link-hold", "what an instance sends reaches the broker only when others have its partitions", 3, 1, false, false, (*fault).linkHold},
+		{"stale-left", "the same, and the instance dies; few users are busy while compaction goes over it, then all lose their disks", 1, allOfThem, false, false, (*fault).staleLeft},
 		{"link-mute", "what the broker answers reaches an instance only when others have its partitions", 2, 1, false, false, (*fault).linkMute},
 		{"link-cut", "an instance and the broker do not reach each other", 2, 1, false, false, (*fault).linkCut},
 	}
@@ -292,6 +293,33 @@ func (f *fault) lull(ctx context.Context) {
 
 func (f *fault) linkHold(ctx context.Context) {
 	f.linked(ctx, "what %s sends is held back", linkHeld, f.o.session+2*time.Second, f.o.session+8*time.Second)
+}
+
+// staleLeft leaves stale rows at the end of the changelog of users of whom nobody hears any more: unless the rows have been
+// written anew by the time compaction goes over them, they are all that a lost disk is restored from.
+func (f *fault) staleLeft(ctx context.Context) {
+	m := f.targets[0]
+	f.sleep(ctx, time.Second, 2*time.Second)
+	f.journal.note("what %s sends is held back", m.name)
+	f.broker.links[m.link].set(linkHeld)
+	f.sleep(ctx, f.o.session+4*time.Second, f.o.session+8*time.Second) // others take over, and write
+	f.load.narrow.Store(true)
+	defer f.load.narrow.Store(false)
+	f.sleep(ctx, time.Second, 2*time.Second)
+	f.killed(m) // else it would come back, and with it a rebalance in which everybody reads what is new
+	f.journal.note("the link of %s is open", m.name)
+	f.broker.links[m.link].set(linkOpen)
+	f.sleep(ctx, f.o.compaction+10*time.Second, f.o.compaction+12*time.Second)
+	for _, o := range f.targets {
+		if o != m {
+			f.killed(o)
+		}
+		o.freshDir()
+	}
+	for _, o := range f.targets {
+		f.start(o, "all disks lost")
+	}
+	f.sleep(ctx, f.o.session, f.o.session+4*time.Second)
 }
 
 func (f *fault) linkMute(ctx context.Context) {

@@ -4,6 +4,7 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"sync"
@@ -15,10 +16,11 @@ import (
 // instance sent as the owner of a partition reaches the broker when somebody else owns the partition, which no care that
 // the instance takes can prevent.
 type link struct {
-	l      net.Listener
 	target string
+	addr   string
 
 	mu    sync.Mutex
+	l     net.Listener // nil while the broker is down: then nobody answers, as without a link
 	state linkState
 	freed chan struct{} // closed when the state changes
 	conns map[net.Conn]bool
@@ -38,16 +40,34 @@ func newLink(target string) (*link, error) {
 	if err != nil {
 		return nil, err
 	}
-	l, err := net.ListenTCP("tcp", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: ports[0]})
-	if err != nil {
-		return nil, err
-	}
-	k := &link{l: l, target: target, freed: make(chan struct{}), conns: map[net.Conn]bool{}}
-	go k.serve()
-	return k, nil
+	k := &link{target: target, addr: fmt.Sprintf("127.0.0.1:%d", ports[0]), freed: make(chan struct{}), conns: map[net.Conn]bool{}}
+	return k, k.listen()
 }
 
-func (k *link) addr() string { return k.l.Addr().String() }
+// listen and deafen are for when the broker starts and ends.
+func (k *link) listen() error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.l != nil {
+		return nil
+	}
+	l, err := net.Listen("tcp", k.addr)
+	if err != nil {
+		return err
+	}
+	k.l = l
+	go k.serve(l)
+	return nil
+}
+
+func (k *link) deafen() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.l != nil {
+		k.l.Close()
+		k.l = nil
+	}
+}
 
 // set changes the state. Cutting ends the connections that there are.
 func (k *link) set(s linkState) {
@@ -64,7 +84,7 @@ func (k *link) set(s linkState) {
 }
 
 func (k *link) close() {
-	k.l.Close()
+	k.deafen()
 	k.set(linkCut)
 }
 
@@ -81,9 +101,9 @@ func (k *link) wait(s linkState) {
 	}
 }
 
-func (k *link) serve() {
+func (k *link) serve(l net.Listener) {
 	for {
-		c, err := k.l.Accept()
+		c, err := l.Accept()
 		if errors.Is(err, net.ErrClosed) {
 			return
 		}

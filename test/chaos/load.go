@@ -25,6 +25,7 @@ type load struct {
 	epoch   int64
 
 	rate    atomic.Int64 // messages a second
+	narrow  atomic.Bool  // only of the busiest users
 	flying  atomic.Int64 // not acknowledged yet
 	resumed chan struct{}
 
@@ -63,7 +64,7 @@ func newLoad(j *journal, addr string, l *ledger, n names, seed uint64, o options
 }
 
 func (d *load) author(stream uint64) *author {
-	return &author{rnd: rand.New(rand.NewPCG(d.seed, stream)), ledger: d.ledger, names: d.names, users: d.users, epoch: d.epoch}
+	return &author{narrow: &d.narrow, rnd: rand.New(rand.NewPCG(d.seed, stream)), ledger: d.ledger, names: d.names, users: d.users, epoch: d.epoch}
 }
 
 // begin says whether one may publish now; then end is to be called. Otherwise it waits a while for the pause to end.

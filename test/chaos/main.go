@@ -46,6 +46,7 @@ type options struct {
 	partitions int
 	instances  int
 	session    time.Duration
+	compaction time.Duration
 	quiet      time.Duration
 	deadline   time.Duration
 	parallel   int
@@ -66,7 +67,7 @@ type options struct {
 
 func defaults() options {
 	return options{
-		seed: 1, seeds: 1, duration: time.Minute, rate: 1500, users: 3000, partitions: 8, instances: 3, session: 8 * time.Second,
+		seed: 1, seeds: 1, duration: time.Minute, rate: 1500, users: 3000, partitions: 8, instances: 3, session: 8 * time.Second, compaction: 20 * time.Second,
 		quiet: time.Minute, deadline: 90 * time.Second, parallel: 2, txn: true, rows: 100_000, outage: 3 * time.Minute, repeat: 1,
 	}
 }
@@ -83,6 +84,7 @@ func command(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	f.IntVar(&o.partitions, "partitions", o.partitions, "of Potok's topics")
 	f.IntVar(&o.instances, "instances", o.instances, "of potok process")
 	f.DurationVar(&o.session, "session", o.session, "session time-out of the instances")
+	f.DurationVar(&o.compaction, "compaction-lag", o.compaction, "how long compaction leaves rows alone: the time in which a stale row has to be repaired")
 	f.DurationVar(&o.quiet, "quiet", o.quiet, "how long faults go on before a check in between")
 	f.DurationVar(&o.deadline, "deadline", o.deadline, "for lag to become 0 when all is quiet")
 	f.IntVar(&o.parallel, "parallel", o.parallel, "faults at a time")

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -65,6 +66,7 @@ type author struct {
 	ledger *ledger
 	names  names
 	users  int
+	narrow *atomic.Bool
 	epoch  int64 // the users' time stamps are at or after it
 }
 
@@ -107,7 +109,9 @@ func (a *author) next() (*kgo.Record, int) {
 	m.users = a.rnd.Float64() < userShare
 	if m.users {
 		// Some users never register, and those who do do it again and again, in no order.
-		m.user = a.rnd.Int32N(int32(a.users) * 17 / 20)
+		if m.user = a.rnd.Int32N(int32(a.users) * 17 / 20); a.narrow.Load() {
+			m.user %= 40
+		}
 		r.Topic, m.timestamp = a.names.users, a.epoch+a.rnd.Int64N(versions)
 	} else {
 		r.Topic, m.timestamp = a.names.events, time.Now().UnixMilli()-a.rnd.Int64N(2000)
@@ -127,7 +131,7 @@ func numberHeader(number int) []kgo.RecordHeader {
 
 // pick draws a user; some are much busier than others.
 func (a *author) pick() int32 {
-	if a.rnd.IntN(3) == 0 {
+	if busy := a.rnd.IntN(3) == 0; busy || a.narrow.Load() {
 		return a.rnd.Int32N(min(40, int32(a.users)))
 	}
 	return a.rnd.Int32N(int32(a.users))

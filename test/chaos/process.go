@@ -101,7 +101,7 @@ func (m *member) startLocked() error {
 	defer file.Close()
 	address := m.job.broker.addr
 	if m.link >= 0 {
-		address = m.job.broker.links[m.link].addr()
+		address = m.job.broker.links[m.link].addr
 	}
 	args := []string{"process", "--metrics-listen", fmt.Sprintf("127.0.0.1:%d", m.port), "--session-timeout", m.job.session.String()}
 	if m.link < 0 {

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -169,14 +168,12 @@ func (r *run) topics(ctx context.Context) error {
 	if out, err := r.potok(ctx, "topics"); err != nil {
 		return fmt.Errorf("potok topics: %w\n%s", err, out)
 	}
-	rnd := rand.New(rand.NewPCG(r.seed, 3))
-	lag := strconv.Itoa([]int{0, 500, 2000}[rnd.IntN(3)])
-	r.journal.note("min.compaction.lag.ms=%s", lag)
+	lag, longest := r.o.compaction.Milliseconds(), r.o.compaction.Milliseconds()+1000
 	for _, stage := range []string{"users", "activity", "event-types"} {
 		var alter []kadm.AlterConfig
 		for key, value := range map[string]string{
-			"segment.ms": "5000", "min.cleanable.dirty.ratio": "0.01", "min.compaction.lag.ms": lag,
-			"max.compaction.lag.ms": "3000", "delete.retention.ms": "1000", "segment.bytes": "1048576",
+			"segment.ms": "5000", "min.cleanable.dirty.ratio": "0.01", "min.compaction.lag.ms": strconv.FormatInt(lag, 10),
+			"max.compaction.lag.ms": strconv.FormatInt(longest, 10), "delete.retention.ms": "1000", "segment.bytes": "1048576",
 		} {
 			alter = append(alter, kadm.AlterConfig{Op: kadm.SetConfig, Name: key, Value: &value})
 		}
