@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
+	"net"
 	"os"
 	"strconv"
 	"strings"
@@ -57,17 +58,23 @@ type history struct {
 	instances [3]*instance // of the processors; nil: stopped
 	dirs      [3]string
 	faults    []*kfake.FaultHandle
-	quiet     atomic.Bool // no more mischief
+	late      atomic.Int64 // how many answers are still to come late
+	quiet     atomic.Bool  // no more mischief
 	did       []string
 }
 
 func newHistory(t *testing.T, seed uint64) *history {
-	c, err := kfake.NewCluster(kfake.NumBrokers(3), kfake.GroupMinSessionTimeout(time.Second), kfake.BrokerConfigs(map[string]string{"log.retention.ms": "-1"}))
+	h := &history{t: t, rnd: rand.New(rand.NewPCG(seed, 0))}
+	listen := func(network, address string) (net.Listener, error) {
+		l, err := net.Listen(network, address)
+		return lateListener{l, &h.late}, err
+	}
+	c, err := kfake.NewCluster(kfake.NumBrokers(3), kfake.ListenFn(listen), kfake.GroupMinSessionTimeout(time.Second), kfake.BrokerConfigs(map[string]string{"log.retention.ms": "-1"}))
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(c.Close)
-	h := &history{t: t, rnd: rand.New(rand.NewPCG(seed, 0)), cluster: c}
+	h.cluster = c
 	h.env = map[string]string{"KAFKA_BOOTSTRAP_SERVERS": strings.Join(c.ListenAddrs(), ",")}
 	h.w = newWorld(t, map[string]string{"KAFKA_BOOTSTRAP_SERVERS": c.ListenAddrs()[0]})
 	h.env = with(t, h.env, t.TempDir())
@@ -150,19 +157,37 @@ func (h *history) fail() string {
 	return fmt.Sprintf("%d times %s for %v %s", f.Count, f.Err.Message, f.Keys[0], f.Topic)
 }
 
-// delay makes a few of the next requests wait.
-func (h *history) delay() {
-	for range 1 + h.rnd.IntN(4) {
-		key := []kmsg.Key{kmsg.Produce, kmsg.OffsetCommit, kmsg.Fetch}[h.rnd.IntN(3)]
-		d := time.Duration(h.rnd.IntN(700)) * time.Millisecond
-		h.cluster.ControlKey(int16(key), func(kmsg.Request) (kmsg.Response, error, bool) {
-			h.cluster.DropControl()
-			if !h.quiet.Load() {
-				h.cluster.SleepControl(func() { time.Sleep(d) })
-			}
-			return nil, nil, false
-		})
+// delay makes a few of the next answers come late, each on its own connection.
+func (h *history) delay() { h.late.Add(int64(1 + h.rnd.IntN(8))) }
+
+// maxDelay is how late an answer comes at most.
+const maxDelay = 700 * time.Millisecond
+
+// lateListener's connections hold answers back while late is above 0. (kfake can hold requests back by itself, but not
+// without a data race.)
+type lateListener struct {
+	net.Listener
+	late *atomic.Int64
+}
+
+func (l lateListener) Accept() (net.Conn, error) {
+	c, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
 	}
+	return lateConn{c, l.late}, nil
+}
+
+type lateConn struct {
+	net.Conn
+	late *atomic.Int64
+}
+
+func (c lateConn) Write(b []byte) (int, error) {
+	if c.late.Load() > 0 && c.late.Add(-1) >= 0 {
+		time.Sleep(rand.N(maxDelay))
+	}
+	return c.Conn.Write(b)
 }
 
 var errDropped = errors.New("dropped")
@@ -193,6 +218,7 @@ func (h *history) move() {
 // end stops the mischief and compares the results.
 func (h *history) end() {
 	h.quiet.Store(true)
+	h.late.Store(0)
 	for _, f := range h.faults {
 		f.Remove()
 	}

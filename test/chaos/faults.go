@@ -25,6 +25,7 @@ func kinds() []kind {
 		{"broker-pause", "SIGSTOP of the broker, then SIGCONT", 1, 0, true, false, (*fault).brokerPause},
 		{"join-leave", "an instance joins; later some instance leaves for good", 2, 1, false, false, (*fault).joinLeave},
 		{"grow", "a raw topic gets more partitions", 1, 0, false, false, (*fault).grow},
+		{"grow-unseen", "kill -9 of all instances; a raw topic gets more partitions; they are back before their group knows", 1, allOfThem, false, false, (*fault).growUnseen},
 		{"view-kill", "kill -9 of the view; it is back on its directory", 2, 0, false, true, (*fault).viewKill},
 		{"view-elsewhere", "kill -9 of the view; it is back on a directory that was never used", 1, 0, false, true, (*fault).viewElsewhere},
 		{"surge", "five times the load for some seconds", 2, 0, false, false, (*fault).surge},
@@ -263,6 +264,16 @@ func (f *fault) grow(ctx context.Context) {
 		err = resp.Error()
 	}
 	f.journal.note("%s has %d partitions more: %v", topic, more, err)
+}
+
+func (f *fault) growUnseen(ctx context.Context) {
+	for _, m := range f.targets {
+		f.killed(m)
+	}
+	f.grow(ctx)
+	for _, m := range f.targets {
+		f.start(m, "same directory")
+	}
 }
 
 func (f *fault) viewKill(ctx context.Context) {
