@@ -11,12 +11,13 @@ import (
 type TopicID [16]byte
 
 // Batch is what a rekey stage writes: the occurrences of one key, gathered from a stretch of the raw topic. A batch
-// without sources is a touch: the owner of the key's row writes the row anew, and nothing else.
+// with a row is a touch: the key's owner takes what is newer in that row, and writes its own anew.
 type Batch struct {
 	Topic   TopicID  // the raw topic's; all occurrences come from one incarnation
 	Labels  []string // what the runs' labels refer to
 	Sources []Source // one for each raw partition
 	Span    Span     // the occurrences' Kafka time stamps
+	Row     []byte   // of the key's table, as it is written there; nil: none
 }
 
 // Source is the part of a batch that comes from one raw partition.
@@ -86,7 +87,11 @@ func AppendBatch(dst []byte, b *Batch) []byte {
 	for i := range b.Sources {
 		dst = appendMessage(dst, 4, b.Sources[i].append)
 	}
-	return appendSpan(dst, b.Span)
+	dst = appendSpan(dst, b.Span)
+	if b.Row != nil {
+		dst = protowire.AppendBytes(protowire.AppendTag(dst, 7, protowire.BytesType), b.Row)
+	}
+	return dst
 }
 
 func (s *Source) append(dst []byte) []byte {
@@ -156,6 +161,8 @@ func DecodeBatch(data []byte) (*Batch, error) {
 			return b.Sources[len(b.Sources)-1].read(f.bytes)
 		case 5, 6:
 			b.Span.read(f)
+		case 7:
+			b.Row = append([]byte{}, f.bytes...)
 		}
 		return nil
 	})

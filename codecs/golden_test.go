@@ -56,7 +56,8 @@ var golden = map[string]any{
 	"batch-long": &codecs.Batch{Topic: topicB, Sources: []codecs.Source{{Runs: []codecs.Run{
 		{Offset: 9, Length: 1, Label: codecs.NoLabel}, {Offset: 100, Length: 1 << 30, Label: codecs.NoLabel},
 	}}}},
-	"batch-touch":      &codecs.Batch{},
+	"batch-empty":      &codecs.Batch{},
+	"batch-touch":      &codecs.Batch{Row: codecs.AppendTally(nil, goldenTally())},
 	"tally":            goldenTally(),
 	"tally-empty":      &codecs.Tally{},
 	"activity":         &codecs.Activity{User: goldenUser(), Tally: *goldenTally()},

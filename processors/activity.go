@@ -18,8 +18,16 @@ func Activity(n codecs.Names, m *Metrics) engine.Group {
 			return
 		}
 		batch := msg.(*codecs.Batch)
-		if len(batch.Sources) == 0 && row.User == nil && len(row.Tally.Marks) == 0 {
-			return // a touch for a row that is not there
+		if batch.Row != nil {
+			touch, err := codecs.DecodeActivity(batch.Row)
+			if err != nil {
+				ctx.Fail(err)
+			}
+			merged, diverged := codecs.MergeActivities(row, touch)
+			if diverged {
+				m.stale(n.ActivityTable(), true)
+			}
+			row = merged
 		}
 		if user, ok := ctx.Join(users).(*codecs.User); ok {
 			row.User = codecs.NewerUser(row.User, user)
@@ -44,7 +52,7 @@ func Activity(n codecs.Names, m *Metrics) engine.Group {
 			goka.Persist(codecs.ActivityCodec{}),
 		),
 		Merge: MergeRows(n, m),
-		Touch: func([]byte) (string, []byte, error) { return n.ActivityStream(), touch(), nil },
+		Touch: func(row []byte) (string, []byte) { return n.ActivityStream(), touch(row) },
 		Stale: func(topic string) { m.stale(topic, false) },
 	}
 }
@@ -60,5 +68,4 @@ func activityOf(ctx goka.Context) (*codecs.Activity, bool) {
 	return new(codecs.Activity), true
 }
 
-// touch is a batch without occurrences.
-func touch() []byte { return codecs.AppendBatch(nil, new(codecs.Batch)) }
+func touch(row []byte) []byte { return codecs.AppendBatch(nil, &codecs.Batch{Row: row}) }

@@ -68,11 +68,9 @@ func TestRepeatsAreWritten(t *testing.T) {
 		gt := startGroup(t, EventTypes(topics, nil))
 		q := gt.NewQueueTracker(topics.EventTypesTable())
 		stream := topics.EventTypesStream()
-		repeats(t, q, func() { gt.Consume(stream, "click", clicks(0, 5)) }, func() { gt.Consume(stream, "click", new(codecs.Batch)) })
-		gt.Consume(stream, "nobody", new(codecs.Batch))
-		if _, keys := written(q); len(keys) != 0 {
-			t.Errorf("a touch made a row: %q", keys)
-		}
+		older := new(codecs.Tally)
+		older.Add(clicks(0, 2))
+		repeats(t, q, func() { gt.Consume(stream, "click", clicks(0, 5)) }, func() { gt.Consume(stream, "click", &codecs.Batch{Row: codecs.AppendTally(nil, older)}) })
 		if got := gt.TableValue(goka.Table(topics.EventTypesTable()), "click").(*codecs.Tally).Count; got != 5 {
 			t.Errorf("count %d", got)
 		}
@@ -81,11 +79,9 @@ func TestRepeatsAreWritten(t *testing.T) {
 		gt := startGroup(t, Activity(topics, nil))
 		q := gt.NewQueueTracker(topics.ActivityTable())
 		stream := topics.ActivityStream()
-		repeats(t, q, func() { gt.Consume(stream, "u", clicks(0, 5)) }, func() { gt.Consume(stream, "u", new(codecs.Batch)) })
-		gt.Consume(stream, "nobody", new(codecs.Batch))
-		if _, keys := written(q); len(keys) != 0 {
-			t.Errorf("a touch made a row: %q", keys)
-		}
+		older := new(codecs.Activity)
+		older.Tally.Add(clicks(0, 2))
+		repeats(t, q, func() { gt.Consume(stream, "u", clicks(0, 5)) }, func() { gt.Consume(stream, "u", &codecs.Batch{Row: codecs.AppendActivity(nil, older)}) })
 	})
 	t.Run("users", func(t *testing.T) {
 		gt := startGroup(t, Users(topics, nil))
@@ -269,26 +265,54 @@ func TestMergeRows(t *testing.T) {
 	}
 }
 
-// TestTouch: what is sent for a stale row makes its owner write, and changes nothing.
+// TestTouch: what is sent for a stale row makes an owner that has lost the good one write it.
 func TestTouch(t *testing.T) {
-	row := codecs.AppendUser(nil, version("n", 1))
-	for _, g := range []engine.Group{Users(topics, nil), Activity(topics, nil), EventTypes(topics, nil)} {
-		topic, value, err := g.Touch(row)
-		if err != nil {
-			t.Fatal(err)
-		}
-		switch topic {
-		case topics.UsersStream():
-			if !bytes.Equal(value, row) {
-				t.Error("not the user itself")
-			}
-		case topics.ActivityStream(), topics.EventTypesStream():
-			b, err := codecs.DecodeBatch(value)
-			if err != nil || len(b.Sources) != 0 {
-				t.Errorf("%s: %+v, %v", g.Name, b, err)
-			}
-		default:
-			t.Errorf("%s: goes to %s", g.Name, topic)
+	user := version("n", 1)
+	tally := new(codecs.Tally)
+	tally.Add(clicks(0, 5))
+	older := new(codecs.Tally)
+	older.Add(clicks(0, 2))
+	for _, tc := range []struct {
+		group      engine.Group
+		table      string
+		good, lost []byte
+	}{
+		{Users(topics, nil), topics.UsersTable(), codecs.AppendUser(nil, user), codecs.AppendUser(nil, version("m", 0))},
+		{EventTypes(topics, nil), topics.EventTypesTable(), codecs.AppendTally(nil, tally), codecs.AppendTally(nil, older)},
+		{
+			Activity(topics, nil), topics.ActivityTable(), codecs.AppendActivity(nil, &codecs.Activity{User: user, Tally: *tally}),
+			codecs.AppendActivity(nil, &codecs.Activity{Tally: *older}),
+		},
+	} {
+		for name, row := range map[string][]byte{"none": nil, "an older one": tc.lost, "the same": tc.good} {
+			t.Run(tc.group.Name+"/"+name, func(t *testing.T) {
+				gt := startGroup(t, tc.group)
+				q := gt.NewQueueTracker(tc.table)
+				touch := func(row []byte) {
+					stream, value := tc.group.Touch(row)
+					if tc.table == topics.UsersTable() {
+						user, err := codecs.DecodeUser(value)
+						if err != nil {
+							t.Fatal(err)
+						}
+						gt.Consume(stream, "key", user)
+						return
+					}
+					batch, err := codecs.DecodeBatch(value)
+					if err != nil {
+						t.Fatal(err)
+					}
+					gt.Consume(stream, "key", batch)
+				}
+				if row != nil {
+					touch(row)
+					written(q)
+				}
+				touch(tc.good)
+				if rows, keys := written(q); len(rows) != 1 || keys[0] != "key" || !bytes.Equal(rows[0], tc.good) {
+					t.Errorf("wrote %x of %q, want %x", rows, keys, tc.good)
+				}
+			})
 		}
 	}
 }

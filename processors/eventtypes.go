@@ -18,10 +18,18 @@ func EventTypes(n codecs.Names, m *Metrics) engine.Group {
 		batch := msg.(*codecs.Batch)
 		tally, known := row.(*codecs.Tally)
 		if !known {
-			if len(batch.Sources) == 0 {
-				return // a touch for a row that is not there
-			}
 			tally = new(codecs.Tally)
+		}
+		if batch.Row != nil {
+			touch, err := codecs.DecodeTally(batch.Row)
+			if err != nil {
+				ctx.Fail(err)
+			}
+			merged, diverged := codecs.MergeTallies(tally, touch)
+			if diverged {
+				m.stale(n.EventTypesTable(), true)
+			}
+			tally = merged
 		}
 		m.counted("event-types", tally.Add(batch))
 		ctx.SetValue(tally)
@@ -33,7 +41,7 @@ func EventTypes(n codecs.Names, m *Metrics) engine.Group {
 			goka.Persist(codecs.TallyCodec{}),
 		),
 		Merge: MergeRows(n, m),
-		Touch: func([]byte) (string, []byte, error) { return n.EventTypesStream(), touch(), nil },
+		Touch: func(row []byte) (string, []byte) { return n.EventTypesStream(), touch(row) },
 		Stale: func(topic string) { m.stale(topic, false) },
 	}
 }

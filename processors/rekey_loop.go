@@ -40,6 +40,7 @@ type rekeyLoop struct {
 	late    time.Duration // how old that record was
 	flight  *flight       // nil: none
 	spare   *batch
+	failure error           // of a flight: the stage ends, and sends nothing any more
 	next    map[int32]int64 // position: the next offset that is expected of each partition that is owned
 	reached map[int32]bool  // whether the position was the end of the partition when it was last fetched
 
@@ -311,6 +312,7 @@ func (l *rekeyLoop) landed() error {
 	f := l.flight
 	l.flight = nil
 	if f.err != nil {
+		l.failure = f.err
 		return f.err
 	}
 	f.batch.reset()
@@ -333,6 +335,9 @@ func (l *rekeyLoop) land(ctx context.Context) error {
 
 // drain sends all that is pending and waits for it.
 func (l *rekeyLoop) drain() error {
+	if l.failure != nil {
+		return l.failure
+	}
 	ctx, cancel := context.WithTimeoutCause(context.Background(), drainTimeout,
 		fmt.Errorf("pending batch was not acknowledged within %s, it will be read again", drainTimeout))
 	defer cancel()

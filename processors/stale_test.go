@@ -20,23 +20,29 @@ import (
 
 // TestStaleRow: an owner that was paused appends a row that is older than its successor's. Whoever recovers the table next
 // keeps the better row, and has it written again on top of the old one, before compaction can drop it. The owner itself
-// does so as soon as it finds that its own next row was not the next in the changelog. The same goes for a row that
-// somebody deletes.
+// does so as soon as it finds that its own next row was not the next in the changelog, or, if it writes nothing, that the
+// changelog has become longer. The same goes for a row that somebody deletes.
 func TestStaleRow(t *testing.T) {
 	for name, last := range map[string]func(stale []byte) []byte{
 		"older row": func(stale []byte) []byte { return stale },
 		"tombstone": func([]byte) []byte { return nil },
 	} {
-		for who, live := range map[string]bool{"the owner": true, "its successor": false} {
+		for _, who := range []string{busyOwner, quietOwner, successor} {
 			t.Run(name+" found by "+who, func(t *testing.T) {
 				t.Parallel()
-				testStaleRow(t, live, last)
+				testStaleRow(t, who, last)
 			})
 		}
 	}
 }
 
-func testStaleRow(t *testing.T, live bool, last func(stale []byte) []byte) {
+const (
+	busyOwner  = "the owner"
+	quietOwner = "an owner that writes nothing"
+	successor  = "its successor"
+)
+
+func testStaleRow(t *testing.T, who string, last func(stale []byte) []byte) {
 	c, err := kfake.NewCluster(kfake.NumBrokers(1))
 	if err != nil {
 		t.Fatal(err)
@@ -85,14 +91,15 @@ func testStaleRow(t *testing.T, live bool, last func(stale []byte) []byte) {
 	stale := table.await(func(a *codecs.Activity) bool { return a.Tally.Count == 3 })
 	write(names.ActivityStream(), "u", codecs.AppendBatch(nil, clicks(3, 10)))
 	good := table.await(func(a *codecs.Activity) bool { return a.Tally.Count == 10 })
-	if !live {
+	if who == successor {
 		stop()
 	}
 	write(names.ActivityTable(), "u", last(stale))
 	table.awaitRaw(func(value []byte) bool { return string(value) == string(last(stale)) })
-	if live {
+	switch who {
+	case busyOwner:
 		write(names.ActivityStream(), "other", codecs.AppendBatch(nil, clicks(10, 11)))
-	} else {
+	case successor:
 		stop = run(t.TempDir()) // another instance, with an empty disk
 	}
 	defer func() { stop() }()

@@ -24,8 +24,7 @@ func Users(n codecs.Names, m *Metrics) engine.Group {
 			goka.Persist(codecs.UserCodec{}),
 		),
 		Merge: MergeRows(n, m),
-		// The user itself: it is as new as the row, and is written again.
-		Touch: func(row []byte) (string, []byte, error) { return n.UsersStream(), row, nil },
+		Touch: func(row []byte) (string, []byte) { return n.UsersStream(), row }, // what is newer is kept, and written, anyway
 		Stale: func(topic string) { m.stale(topic, false) },
 	}
 }

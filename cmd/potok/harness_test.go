@@ -191,6 +191,8 @@ type world struct {
 	kafka  kafka.Config
 	client *kgo.Client
 	admin  *kadm.Client
+	// Partitions that the raw topics have by now beyond those of newWorld.
+	addedUsers, addedEvents int32
 
 	mu       sync.Mutex
 	users    map[string]publication
@@ -280,7 +282,7 @@ func (w *world) user(rnd *rand.Rand, id, name, email string, ms int64) {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	w.publish(&kgo.Record{Topic: w.names.Users, Partition: rnd.Int32N(usersPartitions), Value: value, Timestamp: time.UnixMilli(ms)}, func(r *kgo.Record) {
+	w.publish(&kgo.Record{Topic: w.names.Users, Partition: rnd.Int32N(usersPartitions + w.addedUsers), Value: value, Timestamp: time.UnixMilli(ms)}, func(r *kgo.Record) {
 		p := publication{name, email, codecs.Version{Timestamp: ms, Partition: r.Partition, Offset: r.Offset}}
 		if known, ok := w.users[id]; !ok || known.at.Compare(p.at) < 0 {
 			w.users[id] = p
@@ -294,7 +296,7 @@ func (w *world) event(rnd *rand.Rand, id, event string) {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	w.publish(&kgo.Record{Topic: w.names.Events, Partition: rnd.Int32N(eventsPartitions), Value: value}, func(*kgo.Record) {
+	w.publish(&kgo.Record{Topic: w.names.Events, Partition: rnd.Int32N(eventsPartitions + w.addedEvents), Value: value}, func(*kgo.Record) {
 		if w.events[id] == nil {
 			w.events[id] = map[string]uint64{}
 		}

@@ -199,3 +199,30 @@ func (w *world) bounds(topic string) (first, end int64) {
 	ends.Each(func(o kadm.ListedOffset) { end += o.Offset })
 	return first, end
 }
+
+// TestPartitionsAddedWhileStopped: a static member that is back within the session time-out gets the partitions that it had,
+// and no rebalance tells its group of those that were added meanwhile.
+func TestPartitionsAddedWhileStopped(t *testing.T) {
+	onBrokers(t, func(t *testing.T, env map[string]string) {
+		w := newWorld(t, env)
+		rnd := rand.New(rand.NewPCG(1, 1))
+		env = with(t, env, t.TempDir())
+		i := start(t, env, "run")
+		w.some(rnd, 200)
+		w.settled(i)
+		i.stop()
+		for topic, more := range map[string]int{w.names.Users: 1, w.names.Events: 2} {
+			resp, err := w.admin.CreatePartitions(t.Context(), more, topic)
+			if err == nil {
+				err = resp.Error()
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		w.addedUsers, w.addedEvents = 1, 2
+		w.connect() // the client knows the old numbers
+		w.some(rnd, 200)
+		w.settled(start(t, env, "run"))
+	})
+}

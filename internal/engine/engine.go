@@ -179,8 +179,8 @@ func (s *state) consumerGroup(alive func(time.Time)) goka.ConsumerGroupBuilder {
 func hasher() func() hash.Hash32 { return goka.DefaultHasher() }
 
 // update is the callback that goka calls for every changelog record it reads: in recovery, in standby, for joins, and in
-// views. It keeps the merge of what is there and what came; stale is called for a row that was older.
-func (s *state) update(merge Merge, stale func(topic, key string, kept []byte) error, applied func(topic, key string, kept []byte) error) goka.UpdateCallback {
+// views. It keeps the merge of what is there and what came; stale, if not nil, is called for a row that was older.
+func (s *state) update(merge Merge, stale func(st *store.Store, offset int64, key string, kept []byte), applied func(topic, key string, kept []byte) error) goka.UpdateCallback {
 	return func(ctx goka.UpdateContext, _ storage.Storage, key string, value []byte) error {
 		topic := string(ctx.Topic())
 		// goka passes a proxy of its own; the registry has the store itself.
@@ -201,8 +201,8 @@ func (s *state) update(merge Merge, stale func(topic, key string, kept []byte) e
 		if kept != nil {
 			err = st.Set(key, kept)
 		}
-		if err == nil && isStale {
-			err = stale(topic, key, kept)
+		if err == nil && isStale && stale != nil {
+			stale(st, ctx.Offset(), key, kept)
 		}
 		if err == nil && kept != nil && applied != nil {
 			err = applied(topic, key, kept)

@@ -9,10 +9,10 @@ import (
 	"time"
 
 	"github.com/lovoo/goka"
-	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/potok-streams/potok/internal/lease"
 	"github.com/potok-streams/potok/internal/producer"
+	"github.com/potok-streams/potok/internal/store"
 )
 
 // Group is a goka processor: what it does, and how its table's rows merge.
@@ -20,8 +20,9 @@ type Group struct {
 	Name  string // of the stage
 	Graph *goka.GroupGraph
 	Merge Merge
-	// Touch makes the record that has a row's owner write it anew: the topic and the value, for the row's key.
-	Touch func(row []byte) (topic string, value []byte, err error)
+	// Touch makes the record that has a row's owner take what is newer in the given row, and write its own anew: the topic
+	// and the value, for the row's key.
+	Touch func(row []byte) (topic string, value []byte)
 	// Stale is told of every changelog row that was older than what was there.
 	Stale func(topic string)
 }
@@ -29,7 +30,6 @@ type Group struct {
 const (
 	changelogLinger = 2 * time.Millisecond // a row that changes again at once goes out once
 	stopGrace       = 3 * time.Second      // for promises, when a processor stops
-	touchTimeout    = 30 * time.Second
 )
 
 // Processor runs one [Group].
@@ -94,7 +94,8 @@ func (p *Processor) Run(ctx context.Context, ready func()) error {
 		st.disconnect()
 	})()
 
-	gp, err := goka.NewProcessor(p.cfg.Kafka.BootstrapServers, p.group.Graph, p.options(st, l, out)...)
+	touches := newToucher(out, p.group.Touch)
+	gp, err := goka.NewProcessor(p.cfg.Kafka.BootstrapServers, p.group.Graph, p.options(st, l, out, touches)...)
 	if err != nil {
 		return fmt.Errorf("make processor: %w", err)
 	}
@@ -105,7 +106,7 @@ func (p *Processor) Run(ctx context.Context, ready func()) error {
 	}()
 	go st.logProgress(run, p.group.Name)
 	go func() {
-		if err := p.repair(run, st, out, repairs); err != nil && run.Err() == nil {
+		if err := p.repair(run, st, touches, repairs); err != nil && run.Err() == nil {
 			cancel(fmt.Errorf("repair the changelog: %w", err)) // the next recovery does it
 		}
 	}()
@@ -119,14 +120,21 @@ func (p *Processor) Run(ctx context.Context, ready func()) error {
 	return err
 }
 
-func (p *Processor) options(st *state, l *lease.Lease, out *producer.Client) []goka.ProcessorOption {
+func (p *Processor) options(st *state, l *lease.Lease, out *producer.Client, touches *toucher) []goka.ProcessorOption {
 	own := p.group.Graph.GroupTable().Topic()
-	stale := func(topic, key string, kept []byte) error {
+	stale := func(s *store.Store, offset int64, key string, kept []byte) {
+		topic, _ := s.Name()
 		p.group.Stale(topic)
 		if topic != own {
-			return nil // a join: the table's own owner and standbys see to it
+			return // a join: the table's own owner and standbys see to it
 		}
-		return p.touch(out, key, kept)
+		// Until the word is passed on, the recovery of this record does not count as done.
+		s.Hold(offset)
+		touches.send(key, kept, func(err error) {
+			if err == nil { // else the stage ends
+				s.Release(offset)
+			}
+		})
 	}
 	opts := []goka.ProcessorOption{
 		goka.WithClientID(p.cfg.Kafka.ClientID),
@@ -146,24 +154,4 @@ func (p *Processor) options(st *state, l *lease.Lease, out *producer.Client) []g
 		opts = append(opts, goka.WithHotStandby(), goka.WithRecoverAhead())
 	}
 	return opts
-}
-
-// touch has a stale row's owner write the row anew, before compaction can drop the good one. It waits for the
-// acknowledgement, so that a recovery that could not pass the word on does not count as one.
-func (p *Processor) touch(out *producer.Client, key string, row []byte) error {
-	topic, value, err := p.group.Touch(row)
-	if err != nil {
-		return err
-	}
-	done := make(chan error, 1)
-	out.Send(&kgo.Record{Topic: topic, Key: []byte(key), Value: value}, func(_ *kgo.Record, err error) { done <- err })
-	select {
-	case err = <-done:
-	case <-time.After(touchTimeout):
-		err = errors.New("not acknowledged")
-	}
-	if err != nil {
-		return fmt.Errorf("touch a stale row by way of %s: %w", topic, err)
-	}
-	return nil
 }

@@ -82,14 +82,13 @@ func (v *View) Run(ctx context.Context, ready func()) error {
 		return err
 	}
 	defer st.close()
-	noTouch := func(string, string, []byte) error { return nil } // the owner's recovery or a standby sees to it
 	gv, err := goka.NewView(v.cfg.Kafka.BootstrapServers, goka.Table(v.table), v.codec,
 		goka.WithViewClientID(v.cfg.Kafka.ClientID),
 		goka.WithViewHasher(hasher()),
 		goka.WithViewTopicManagerBuilder(st.topicManager),
 		goka.WithViewConsumerSaramaBuilder(st.saramaConsumer),
 		goka.WithViewStorageBuilder(st.registry.Build),
-		goka.WithViewCallback(st.update(v.merge, noTouch, v.applied)),
+		goka.WithViewCallback(st.update(v.merge, nil, v.applied)), // the owner and the standbys see to stale rows
 		goka.WithViewAutoReconnect(),
 		goka.WithViewBackoffBuilder(func() (goka.Backoff, error) { return goka.NewSimpleBackoff(500*time.Millisecond, 10*time.Second), nil }),
 		goka.WithViewLogger(gokaLogger{v.cfg.Logger.With("stage", v.Name())}),

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 
 	"github.com/lovoo/goka/storage"
 )
@@ -66,7 +67,7 @@ func (r *Registry) Build(topic string, partition int32) (storage.Storage, error)
 	r.stores[key{topic, partition}] = s
 	delete(r.ends, key{topic, partition})
 	r.mu.Unlock()
-	return recovering{s, r}, nil
+	return recovering{s, r, new(atomic.Bool)}, nil
 }
 
 // Get returns the store of a changelog partition that was opened last, or nil.
@@ -91,6 +92,17 @@ func (r *Registry) Recoveries(f func(topic string, partition int32, offset, end 
 	for k, s := range r.stores {
 		end := r.ends[k].end
 		f(k.topic, k.partition, s.Offset(), end, r.ends[k].done)
+	}
+}
+
+// Recovered calls f with every store that is recovered.
+func (r *Registry) Recovered(f func(*Store)) {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	for k, s := range r.stores {
+		if r.ends[k].done {
+			f(s)
+		}
 	}
 }
 
@@ -136,7 +148,27 @@ func (s *Store) Name() (topic string, partition int32) {
 // recovering is what goka gets: a store whose MarkRecovered knows how far the recovery had to go.
 type recovering struct {
 	*Store
-	r *Registry
+	r      *Registry
+	loaded *atomic.Bool // goka has begun to load the table
+}
+
+// errCalledOff is what goka is told when it closes a store that it has not begun to load.
+var errCalledOff = errors.New("setting up the table was called off")
+
+// Close closes the store. goka goes on with a table whose setting up was called off while the store was being opened, as if
+// there was one, and falls over it; an error makes it stop.
+func (s recovering) Close() error {
+	err := s.Store.Close()
+	if !s.loaded.Load() {
+		err = errors.Join(err, errCalledOff)
+	}
+	return err
+}
+
+// GetOffset implements goka's storage.Storage: it is the first thing that goka asks when it loads a table.
+func (s recovering) GetOffset(def int64) (int64, error) {
+	s.loaded.Store(true)
+	return s.Store.GetOffset(def)
 }
 
 func (s recovering) MarkRecovered() error {

@@ -4,7 +4,8 @@
 //   - Rows and the offset up to which they hold the changelog reach the disk in one atomic write, so that what is found
 //     after a crash is a state that the table really had, and its offset is never ahead of its rows.
 //   - The offset never jumps. It moves only by [Store.Applied] (a changelog record was read and merged; gaps are
-//     compaction's) and by [Store.Acked] (the changelog took our own row at exactly the next offset). goka's SetOffset is
+//     compaction's; see [Store.Hold] for what may keep it back) and by [Store.Acked] (the changelog took our own row at
+//     exactly the next offset). goka's SetOffset is
 //     ignored: goka would take an acknowledgement's offset for "recovered up to here", with rows of others in between
 //     unread.
 //   - State that is not this changelog's (the topic was made anew), that claims to be ahead of it, or that LevelDB finds
@@ -21,6 +22,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -91,6 +93,7 @@ type Store struct {
 	bytes   int               // of dirty
 	offset  int64             // of the changelog, up to which dirty+flying+disk hold it
 	saved   int64             // offset on disk
+	held    []int64           // see Hold
 	flushes int               // how many have ended
 	acked   int64             // highest offset of a row of ours
 	gap     bool              // an acknowledgement was not the next offset: keep the offset until the next recovery
@@ -215,12 +218,15 @@ func (s *Store) flush() error {
 	for s.flying != nil && s.failure == nil {
 		s.roomy.Wait()
 	}
-	if s.failure != nil || len(s.dirty) == 0 && s.offset == s.saved {
+	offset := s.offset
+	if len(s.held) > 0 {
+		offset = min(offset, slices.Min(s.held)-1)
+	}
+	if s.failure != nil || len(s.dirty) == 0 && offset == s.saved {
 		defer s.mu.Unlock()
 		return s.failure
 	}
 	s.flying, s.dirty, s.bytes = s.dirty, make(map[string][]byte, len(s.dirty)), 0
-	offset := s.offset
 	s.roomy.Broadcast()
 	rows := s.flying
 	s.mu.Unlock()
@@ -398,69 +404,3 @@ func (s *Store) put(key string, value []byte) error {
 	}
 	return nil
 }
-
-// Applied says that the changelog record at offset was read and its row merged into the store.
-func (s *Store) Applied(offset int64) {
-	s.mu.Lock()
-	s.offset = max(s.offset, offset)
-	s.gap, s.acked = false, NoOffset
-	s.mu.Unlock()
-}
-
-// Acked says that the changelog took a row of ours at offset. It is called in the order of the offsets, before the row's
-// writer hears of it. When the offset is not the next one, somebody else has written in between: the store keeps the
-// offset that it has, the next recovery reads from there, and [Options.OnForeign] is told.
-func (s *Store) Acked(offset int64) {
-	s.mu.Lock()
-	next := max(s.offset, s.acked) + 1
-	foreign := offset > next
-	s.acked = max(s.acked, offset)
-	s.gap = s.gap || foreign
-	if offset == next && !s.gap {
-		s.offset = offset
-	}
-	s.mu.Unlock()
-	if !foreign {
-		return
-	}
-	s.opts.Logger.Warn("somebody else wrote to the changelog, this part of it will be read again", "topic", s.opts.Changelog.Topic,
-		"partition", s.opts.Changelog.Partition, "from_offset", next, "to_offset", offset)
-	if s.opts.OnForeign != nil {
-		s.opts.OnForeign(s.opts.Changelog.Topic, s.opts.Changelog.Partition, next, offset)
-	}
-}
-
-// Offset returns the changelog offset up to which the store holds every record, or [NoOffset].
-func (s *Store) Offset() int64 {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.offset
-}
-
-// GetOffset implements goka's storage.Storage.
-func (s *Store) GetOffset(def int64) (int64, error) {
-	if o := s.Offset(); o != NoOffset {
-		return o, nil
-	}
-	return def, nil
-}
-
-// SetOffset implements goka's storage.Storage and does nothing: see the package's comment.
-func (s *Store) SetOffset(int64) error { return nil }
-
-// Recovered checks that the changelog was read to the end that the recovery had set out for: goka also calls a recovery
-// done when its consumer has just gone away.
-func (s *Store) Recovered(start, end int64) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if start >= end { // nothing was there to read
-		s.offset = max(s.offset, end-1)
-	}
-	if s.offset < end-1 {
-		return fmt.Errorf("recovery of %s/%d stopped at offset %d, before the end at %d", s.opts.Changelog.Topic, s.opts.Changelog.Partition, s.offset, end)
-	}
-	return nil
-}
-
-// MarkRecovered implements goka's storage.Storage; a [Registry]'s builder adds the check.
-func (s *Store) MarkRecovered() error { return nil }

@@ -247,6 +247,9 @@ func TestRegistry(t *testing.T) {
 	st, err := r.Build("a", 1)
 	must(t, err)
 	defer st.Close()
+	if _, err := st.GetOffset(0); err != nil { // goka begins to load
+		t.Fatal(err)
+	}
 	if _, err := r.Build("gone", 1); !errors.Is(err, fs.ErrNotExist) {
 		t.Fatal(err)
 	}
@@ -279,12 +282,16 @@ func TestRegistry(t *testing.T) {
 	must(t, st.Close())
 	again, err := r.Build("a", 1)
 	must(t, err)
-	defer again.Close()
+	defer r.Close()
 	if err := again.MarkRecovered(); err == nil || done() {
 		t.Fatal("a new store has the old one's recovery")
 	}
 	if got := r.Get("a", 1).Offset(); got != 9 {
 		t.Fatalf("offset %d after the store was opened again", got)
+	}
+	// goka closes a store at once when its partition was taken away while it was opened, and then goes on without one.
+	if err := again.Close(); !errors.Is(err, errCalledOff) {
+		t.Fatalf("a store that was not loaded is closed with %v", err)
 	}
 }
 
@@ -450,10 +457,51 @@ func TestForeignStretches(t *testing.T) {
 	for _, o := range []int64{5, 6, 9, 10, 10, 8, 11, 20, 21} {
 		s.Acked(o)
 	}
-	if want := [][2]int64{{7, 9}, {12, 20}}; !cmp.Equal(want, got) {
+	for _, end := range []int64{21, 22, 25, 25} {
+		s.Ends(end)
+	}
+	s.Acked(25)
+	s.Acked(27)
+	if want := [][2]int64{{7, 9}, {12, 20}, {22, 25}, {26, 27}}; !cmp.Equal(want, got) {
 		t.Errorf("told of %v, want %v", got, want)
 	}
 	if s.Offset() != 6 {
 		t.Errorf("offset %d: the next recovery would not read what was not read", s.Offset())
+	}
+}
+
+// TestHold: what is held is read again after a crash, and what came before is not.
+func TestHold(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, dir)
+	kept := func() int64 {
+		t.Helper()
+		must(t, s.Close())
+		s = open(t, dir)
+		return s.Offset()
+	}
+	s.Applied(3)
+	for _, o := range []int64{4, 6, 4} {
+		s.Hold(o)
+		s.Applied(o)
+	}
+	s.Acked(7)
+	s.Release(6)
+	if got := kept(); got != 3 {
+		t.Fatalf("offset %d, want 3", got)
+	}
+	for _, o := range []int64{4, 6} {
+		s.Hold(o)
+		s.Applied(o)
+	}
+	s.Release(4)
+	if got := kept(); got != 5 {
+		t.Fatalf("offset %d, want 5", got)
+	}
+	s.Hold(6)
+	s.Applied(6)
+	s.Release(6)
+	if got := kept(); got != 6 {
+		t.Fatalf("offset %d, want 6", got)
 	}
 }

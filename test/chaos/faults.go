@@ -274,6 +274,7 @@ func (f *fault) growUnseen(ctx context.Context) {
 	for _, m := range f.targets {
 		f.start(m, "same directory")
 	}
+	f.sleep(ctx, 0, 2*f.o.session)
 }
 
 func (f *fault) viewKill(ctx context.Context) {

@@ -67,7 +67,7 @@ type options struct {
 
 func defaults() options {
 	return options{
-		seed: 1, seeds: 1, duration: time.Minute, rate: 1500, users: 3000, partitions: 8, instances: 3, session: 8 * time.Second, compaction: 20 * time.Second,
+		seed: 1, seeds: 1, duration: time.Minute, rate: 1500, users: 3000, partitions: 8, instances: 3, session: 8 * time.Second, compaction: 45 * time.Second,
 		quiet: time.Minute, deadline: 90 * time.Second, parallel: 2, txn: true, rows: 100_000, outage: 3 * time.Minute, repeat: 1,
 	}
 }
