@@ -77,8 +77,12 @@ func Run(ctx context.Context, h *Health, log *slog.Logger, deadline time.Duratio
 		for _, r := range tier {
 			select {
 			case <-r.done:
-				log.Debug("stage stopped", "stage", r.stage.Name, "took", time.Since(asked))
 			case <-expired.Done():
+			}
+			select {
+			case <-r.done:
+				log.Debug("stage stopped", "stage", r.stage.Name, "took", time.Since(asked))
+			default:
 				err = errors.Join(err, fmt.Errorf("%s did not stop within %s", r.stage.Name, left.Round(time.Millisecond)))
 			}
 		}

@@ -56,6 +56,9 @@ type life struct {
 // stopDeadline is how long a process may take to end after SIGTERM: its own deadline is 9 s.
 const stopDeadline = 15 * time.Second
 
+// slowStop is how long it takes at most when nothing is wrong.
+const slowStop = 3 * time.Second
+
 func (m *member) url(path string) string { return fmt.Sprintf("http://127.0.0.1:%d%s", m.port, path) }
 
 // freshDir makes the next start of the member use a directory that has never been used.
@@ -206,6 +209,10 @@ func (m *member) stop() time.Duration {
 	l.mu.Unlock()
 	began := time.Now()
 	l.signal(syscall.SIGTERM)
+	slow := time.AfterFunc(slowStop, func() { // what it waits for
+		_ = os.WriteFile(l.log+".goroutines", []byte(fetch(m.url("/debug/pprof/goroutine?debug=2"))), 0o600)
+	})
+	defer slow.Stop()
 	select {
 	case <-l.done:
 	case <-time.After(stopDeadline):
