@@ -6,7 +6,7 @@ GOVULNCHECK := go run golang.org/x/vuln/cmd/govulncheck@v1.9.0
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 FUZZTIME ?= 10s
 
-.PHONY: build test race lint fmt vet staticcheck tidy vuln kafka fuzz bench demo clean
+.PHONY: build test race lint fmt vet staticcheck tidy vuln kafka model chaos fuzz bench microbench demo clean
 
 build:
 	CGO_ENABLED=0 go build -trimpath -ldflags="-s -w -X main.version=$(VERSION)" -o bin/potok ./cmd/potok
@@ -44,6 +44,14 @@ KAFKA_TESTS = $(shell go list -test -f '{{$$p := .ImportPath}}{{range .Deps}}{{p
 kafka:
 	PATH="$(CURDIR)/.venv/bin:$$PATH" POTOK_REQUIRE_KAFKA=1 go test -count=1 $(or $(KAFKA_TESTS),$(error no tests on a real Kafka found))
 
+# Longer than go test may be: random histories on a cluster of embedded brokers that misbehave, and processes on a real
+# broker to which everything happens that happens to programs.
+model:
+	POTOK_MODEL_HISTORIES=200 go test -count=1 -parallel 8 -timeout 40m -run '^TestModel$$' ./cmd/potok
+
+chaos:
+	POTOK_REQUIRE_KAFKA=1 POTOK_CHAOS_DURATION=5m go test -count=1 -timeout 20m -run '^TestChaos$$' ./test/chaos
+
 fuzz: # go test fuzzes one target at a time
 	@go list -f '{{if or .TestGoFiles .XTestGoFiles}}{{.ImportPath}}{{end}}' ./... | while read -r pkg; do \
 		targets=$$(go test -list '^Fuzz' "$$pkg") || exit 1; \
@@ -52,7 +60,11 @@ fuzz: # go test fuzzes one target at a time
 		done; \
 	done
 
+# Beside Kafka Streams on a real broker: make bench BENCH="latency --rates 5000" (bench/README.md). Takes long.
 bench:
+	go run ./bench $(or $(BENCH),throughput)
+
+microbench: # the benchmarks of the packages
 	go test -run '^$$' -bench . -benchmem ./...
 
 demo:

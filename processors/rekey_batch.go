@@ -43,6 +43,10 @@ func (b *batch) full() bool {
 	return b.keyed.full() || b.counts.full() || b.held >= maxHeldBytes
 }
 
+// beyond reports whether the batch holds what comes after the record: a partition that is given back, or was truncated, is
+// read again, and the offsets of a batch rise.
+func (b *batch) beyond(r *kgo.Record) bool { return r.Offset < b.heads[r.Partition].Offset }
+
 // passed notes that everything up to and with the record is in the batch, or is of no interest.
 func (b *batch) passed(r *kgo.Record) {
 	b.heads[r.Partition] = kgo.EpochOffset{Epoch: r.LeaderEpoch, Offset: r.Offset + 1}

@@ -149,7 +149,7 @@ func (l *rekeyLoop) takePartition(ctx context.Context, topic codecs.TopicID, p *
 	}
 	l.stage.Metrics.read(l.stage.name, p.Records)
 	for _, r := range p.Records {
-		if l.open.full() {
+		if l.open.full() || l.open.beyond(r) {
 			if err := l.land(ctx); err != nil {
 				return err
 			}

@@ -11,8 +11,9 @@ import (
 	"github.com/potok-streams/potok/internal/producer"
 )
 
-// TestNothingIsSentAfterAFailure: leaving the group calls back once more when a flush has failed, or twice.
-func TestNothingIsSentAfterAFailure(t *testing.T) {
+// deadLoop returns a loop that can't send.
+func deadLoop(t *testing.T) *rekeyLoop {
+	t.Helper()
 	out, err := producer.NewClient(producer.Options{Kafka: kafka.Defaults()})
 	if err != nil {
 		t.Fatal(err)
@@ -20,7 +21,33 @@ func TestNothingIsSentAfterAFailure(t *testing.T) {
 	if err := out.Close(); err != nil {
 		t.Fatal(err)
 	}
-	l := newRekeyLoop(RekeyEvents(codecs.DefaultNames()), rawTopic, nil, out, nil)
+	return newRekeyLoop(RekeyEvents(codecs.DefaultNames()), rawTopic, nil, out, nil)
+}
+
+// TestOffsetsOfABatchRise: a partition that goes back is never twice in one batch, which could not be decoded.
+func TestOffsetsOfABatchRise(t *testing.T) {
+	l := deadLoop(t)
+	p := &kgo.FetchPartition{Partition: 1}
+	for _, offset := range []int64{5, 6, 3, 4} {
+		p.Records = append(p.Records, &kgo.Record{Topic: "events", Partition: 1, Offset: offset, Value: rawEvent("u", "click")})
+	}
+	if err := l.takePartition(t.Context(), rawTopic, p); err != nil {
+		t.Fatal(err)
+	}
+	if l.flight == nil || l.flight.batch.heads[1].Offset != 7 || l.open.heads[1].Offset != 5 {
+		t.Fatalf("in flight: %+v, open: %+v", l.flight, l.open.heads)
+	}
+	<-l.flight.done.Done()
+	for _, b := range []*batch{l.flight.batch, l.open} {
+		if _, err := codecs.DecodeBatch(sent(t, b)[keyedTopic]["u"]); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// TestNothingIsSentAfterAFailure: leaving the group calls back once more when a flush has failed, or twice.
+func TestNothingIsSentAfterAFailure(t *testing.T) {
+	l := deadLoop(t)
 	gather := func(offset int64) {
 		l.takeRecord(&kgo.Record{Topic: "events", Offset: offset, Value: rawEvent("u", "click")})
 	}

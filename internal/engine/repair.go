@@ -10,6 +10,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/potok-streams/potok/internal/producer"
 	"github.com/potok-streams/potok/internal/store"
 )
 
@@ -41,7 +42,7 @@ func (p *Processor) repair(ctx context.Context, st *state, touches *toucher, str
 				return fmt.Errorf("%s/%d from offset %d to %d: %w", f.topic, f.partition, f.from, f.to, err)
 			}
 		case <-patrol.C:
-			if err := p.patrol(ctx, st, ends); err != nil {
+			if err := p.patrol(ctx, st, touches.out, ends); err != nil {
 				p.cfg.Logger.Debug("look at the ends of changelogs", "stage", p.group.Name, "error", err) // next time
 			}
 		}
@@ -49,14 +50,17 @@ func (p *Processor) repair(ctx context.Context, st *state, touches *toucher, str
 }
 
 // patrol finds what somebody else has written to changelogs that we write nothing to ourselves: what was the end of one
-// a patrol ago has to be read, or acknowledged as ours, by now.
-func (p *Processor) patrol(ctx context.Context, st *state, ends map[*store.Store]int64) error {
+// a patrol ago has to be read, or acknowledged as ours, by now, unless something of ours is on its way.
+func (p *Processor) patrol(ctx context.Context, st *state, out *producer.Client, ends map[*store.Store]int64) error {
 	ctx, cancel := context.WithTimeout(ctx, patrolEvery)
 	defer cancel()
 	own := p.group.Graph.GroupTable().Topic()
 	offsets, err := st.admin.ListEndOffsets(ctx, own)
 	if err != nil {
 		return err
+	}
+	if !out.Idle() {
+		return nil // changelogs that we write to tell by themselves
 	}
 	before := maps.Clone(ends)
 	clear(ends)

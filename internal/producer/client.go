@@ -138,10 +138,13 @@ func (c *Client) Send(r *kgo.Record, done func(*kgo.Record, error)) {
 		} else {
 			c.moved.Store(time.Now().UnixNano())
 		}
-		c.waiting.Add(-1)
 		done(r, err)
+		c.waiting.Add(-1)
 	})
 }
+
+// Idle reports whether done has been called, and has returned, for all that was sent.
+func (c *Client) Idle() bool { return c.waiting.Load() == 0 }
 
 // begin notes that one more record waits.
 func (c *Client) begin() {
