@@ -33,6 +33,11 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		repeated: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "potok_batches_repeated_total", Help: "Batches that held nothing new to their row."}, []string{"stage"}),
 		merged:   prometheus.NewCounterVec(prometheus.CounterOpts{Name: "potok_stale_rows_total", Help: "Changelog rows that were older than what was there; diverged ones point to a defect."}, []string{"table", "kind"}),
 	}
+	// What may never happen is known from the start, so that the first time is an increase.
+	for _, stage := range []string{"activity", "event-types"} {
+		m.fresh.WithLabelValues(stage)
+		m.repeated.WithLabelValues(stage)
+	}
 	r.MustRegister(m.records, m.bytes, m.rejected, m.flush, m.batch, m.fresh, m.repeated, m.merged)
 	return m
 }

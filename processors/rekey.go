@@ -37,6 +37,7 @@ type Rekey struct {
 	Instance string // static member of the group; empty: a dynamic one
 	Logger   *slog.Logger
 	Metrics  *Metrics
+	Produced producer.Timing // told of every acknowledged request with records of a flush; may be nil
 
 	name        string // of the stage
 	rawTopic    string
@@ -79,7 +80,7 @@ func (s *Rekey) Run(ctx context.Context, ready func()) (err error) {
 	if err != nil {
 		return err
 	}
-	out, err := producer.NewClient(producer.Options{Kafka: s.Kafka, LargeRecords: s.deadLetters})
+	out, err := producer.NewClient(producer.Options{Kafka: s.Kafka, LargeRecords: s.deadLetters, Timing: s.Produced})
 	if err != nil {
 		return err
 	}
@@ -223,7 +224,8 @@ func (l *rekeyLoop) consumerOptions() []kgo.Opt {
 		kgo.OnPartitionsAssigned(l.joined),
 		kgo.OnPartitionsRevoked(l.revoked),
 		kgo.OnPartitionsLost(l.lostPartitions),
-		kgo.FetchMaxPartitionBytes(4 << 20),
+		kgo.FetchMaxBytes(8 << 20), // decoded it is several times as much, and the next fetch is under way
+		kgo.FetchMaxPartitionBytes(2 << 20),
 		kgo.FetchMaxWait(250 * time.Millisecond),
 	}
 	if l.stage.Instance != "" {

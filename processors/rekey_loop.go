@@ -20,7 +20,7 @@ const (
 	pollRecords = 20_000
 	idlePoll    = 250 * time.Millisecond
 	liveLinger  = 10 * time.Millisecond // how long a batch stays open when nothing more waits on the raw topic
-	maxLinger   = time.Second           // and when there is a backlog: large batches make everything behind cheaper
+	maxLinger   = 5 * time.Second       // and when there is a backlog: large batches make everything behind cheaper
 )
 
 // rekeyLoop is one life of a rekey stage. Its fields belong to whoever holds the poll: the loop between a poll and
@@ -149,7 +149,11 @@ func (l *rekeyLoop) takePartition(ctx context.Context, topic codecs.TopicID, p *
 	}
 	l.stage.Metrics.read(l.stage.name, p.Records)
 	for _, r := range p.Records {
-		if l.open.full() || l.open.beyond(r) {
+		if back := l.open.beyond(r); back || l.open.full() {
+			if back {
+				l.stage.Logger.Warn("raw partition is read again from an earlier offset", "stage", l.stage.name, "topic", r.Topic,
+					"partition", r.Partition, "offset", r.Offset, "position", l.next[r.Partition])
+			}
 			if err := l.land(ctx); err != nil {
 				return err
 			}

@@ -2,6 +2,7 @@ package processors
 
 import (
 	"errors"
+	"log/slog"
 	"testing"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -21,7 +22,9 @@ func deadLoop(t *testing.T) *rekeyLoop {
 	if err := out.Close(); err != nil {
 		t.Fatal(err)
 	}
-	return newRekeyLoop(RekeyEvents(codecs.DefaultNames()), rawTopic, nil, out, nil)
+	stage := RekeyEvents(codecs.DefaultNames())
+	stage.Logger = slog.New(slog.DiscardHandler)
+	return newRekeyLoop(stage, rawTopic, nil, out, nil)
 }
 
 // TestOffsetsOfABatchRise: a partition that goes back is never twice in one batch, which could not be decoded.

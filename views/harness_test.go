@@ -32,6 +32,8 @@ func newTables() *fakeTables {
 		index: NewIndex(), rows: make(map[string]*codecs.Activity),
 		lag: Lag{At: time.UnixMilli(1_700_000_000_123), Total: 7, Partitions: []Partition{
 			{Topic: "users", Partition: 0, Position: 3, End: 5, Lag: 2}, {Topic: "events", Partition: 1, Position: 10, End: 15, Lag: 5},
+		}, Readers: []ReaderLag{
+			{Kind: "raw", Topic: "users", Reader: "g-users", Records: 2}, {Kind: "raw", Topic: "events", Reader: "g-events", Records: 5, Age: 1500 * time.Millisecond},
 		}},
 	}
 }

@@ -3,6 +3,8 @@ package views
 import (
 	"crypto/rand"
 	"sync"
+	"sync/atomic"
+	"time"
 
 	"github.com/potok-streams/potok/codecs"
 	"github.com/tidwall/btree"
@@ -23,6 +25,7 @@ type Index struct {
 	dirty   chan struct{}    // holds one token when something changed
 
 	flushing sync.Mutex // held while pending moves into the orders
+	updates  updates
 
 	mu       sync.RWMutex // guards what follows
 	complete orders       // result A
@@ -34,6 +37,9 @@ type Index struct {
 
 	counts counts
 }
+
+// updates is what bringing the orders up to date has cost.
+type updates struct{ rows, nanoseconds atomic.Int64 }
 
 // totals are figures over all rows.
 type totals struct {
@@ -87,6 +93,11 @@ func (x *Index) flush() {
 	}
 	x.pending = make(map[string]state)
 	x.feed.Unlock()
+	begin := time.Now()
+	defer func() {
+		x.updates.rows.Add(int64(len(told)))
+		x.updates.nanoseconds.Add(int64(time.Since(begin)))
+	}()
 
 	x.mu.Lock()
 	if len(told) >= bulkRows && len(told) > len(x.rows)/2 {

@@ -21,6 +21,16 @@ type Lag struct {
 	At         time.Time // when it was begun; zero: there is none
 	Total      int64     // raw topics, streams and changelogs together, measured upstream first
 	Partitions []Partition
+	Readers    []ReaderLag // of all these topics; they add up to Total
+}
+
+// ReaderLag is how far behind the reader of a topic is.
+type ReaderLag struct {
+	Kind    string // raw, stream or table
+	Topic   string
+	Reader  string // its consumer group, or "view"
+	Records int64
+	Age     time.Duration // of the first record that is not read: of the partition where that is oldest. See [ages.observe]
 }
 
 // LagMeter measures lag. Both methods may be called concurrently.

@@ -16,10 +16,15 @@ type listing struct {
 	match *finder // nil: all rows
 	after *state  // nil: from the start
 	limit int
+	cost  func(rows int) // nil, or told how many rows were read for the page
 }
 
 // list returns the page's rows as the index knows them, and whether there are more after it.
 func (x *Index) list(ctx context.Context, l listing) (page []state, more bool, err error) {
+	read := 0
+	if l.cost != nil {
+		defer func() { l.cost(read) }()
+	}
 	x.flush()
 	want := l.limit + 1
 	for after := l.after; ; {
@@ -28,6 +33,7 @@ func (x *Index) list(ctx context.Context, l listing) (page []state, more bool, e
 			n = scanChunk
 		}
 		chunk := x.chunk(l.by, l.all, after, n)
+		read += len(chunk)
 		for i := range chunk {
 			if l.match == nil || l.match.matches(&chunk[i]) {
 				page = append(page, chunk[i])

@@ -29,6 +29,7 @@ type Meter struct {
 	names  codecs.Names
 	tables map[string]Positions
 	latest atomic.Pointer[Lag]
+	ages   ages
 }
 
 // Positions calls f with each partition of a view and the next changelog offset that the view will apply there.
@@ -75,18 +76,20 @@ func (m *Meter) Measure(ctx context.Context) (Lag, error) {
 	defer cancel()
 	l := Lag{At: time.Now()}
 	n := m.names
-	raw, err := m.readers(ctx, m.admin.ListCommittedOffsets, map[string]string{n.Users: n.RekeyUsersGroup(), n.Events: n.RekeyEventsGroup()})
+	raw, err := m.readers(ctx, kindRaw, m.admin.ListCommittedOffsets, map[string]string{n.Users: n.RekeyUsersGroup(), n.Events: n.RekeyEventsGroup()})
 	if err != nil {
 		return Lag{}, err
 	}
-	l.Partitions = raw
-	streams, err := m.readers(ctx, m.admin.ListEndOffsets, map[string]string{
+	for _, r := range raw {
+		l.Partitions = append(l.Partitions, r.partitions...)
+	}
+	streams, err := m.readers(ctx, kindStream, m.admin.ListEndOffsets, map[string]string{
 		n.UsersStream(): n.UsersGroup(), n.ActivityStream(): n.ActivityGroup(), n.EventTypesStream(): n.EventTypesGroup(),
 	})
 	if err != nil {
 		return Lag{}, err
 	}
-	users, err := m.readers(ctx, m.admin.ListEndOffsets, map[string]string{n.UsersTable(): n.ActivityGroup()})
+	users, err := m.readers(ctx, kindTable, m.admin.ListEndOffsets, map[string]string{n.UsersTable(): n.ActivityGroup()})
 	if err != nil {
 		return Lag{}, err
 	}
@@ -94,10 +97,10 @@ func (m *Meter) Measure(ctx context.Context) (Lag, error) {
 	if err != nil {
 		return Lag{}, err
 	}
-	for _, stage := range [][]Partition{raw, streams, users, tables} {
-		for _, p := range stage {
-			l.Total += p.Lag
-		}
+	for _, r := range slices.Concat(raw, streams, users, tables) {
+		reader := r.lag(&m.ages, l.At)
+		l.Readers = append(l.Readers, reader)
+		l.Total += reader.Records
 	}
 	if last := m.latest.Load(); last == nil || last.At.Before(l.At) {
 		m.latest.Store(&l)
@@ -105,8 +108,34 @@ func (m *Meter) Measure(ctx context.Context) (Lag, error) {
 	return l, nil
 }
 
+// The kinds of topics that have a lag.
+const (
+	kindRaw    = "raw"
+	kindStream = "stream"
+	kindTable  = "table"
+)
+
+// viewReader stands for the group of a reader that has none.
+const viewReader = "view"
+
+// reading is how far a topic is read.
+type reading struct {
+	kind, topic, reader string
+	id                  kadm.TopicID
+	partitions          []Partition
+}
+
+func (r reading) lag(a *ages, at time.Time) ReaderLag {
+	out := ReaderLag{Kind: r.kind, Topic: r.topic, Reader: r.reader}
+	for _, p := range r.partitions {
+		out.Records += p.Lag
+		out.Age = max(out.Age, a.observe(r.id, p, at))
+	}
+	return out
+}
+
 // readers measures topics that consumer groups read: first the ends, then what is committed.
-func (m *Meter) readers(ctx context.Context, list func(context.Context, ...string) (kadm.ListedOffsets, error), groups map[string]string) ([]Partition, error) {
+func (m *Meter) readers(ctx context.Context, kind string, list func(context.Context, ...string) (kadm.ListedOffsets, error), groups map[string]string) ([]reading, error) {
 	topics := make([]string, 0, len(groups))
 	for t := range groups {
 		topics = append(topics, t)
@@ -119,13 +148,14 @@ func (m *Meter) readers(ctx context.Context, list func(context.Context, ...strin
 	if err != nil {
 		return nil, err
 	}
-	var out []Partition
+	var out []reading
 	for topic, group := range groups {
 		committed, err := kafka.Committed(ctx, m.admin, group)
 		if err != nil {
 			return nil, err
 		}
-		id := fmt.Sprintf("%x", [16]byte(details[topic].ID))
+		r := reading{kind: kind, topic: topic, reader: group, id: details[topic].ID}
+		id := fmt.Sprintf("%x", [16]byte(r.id))
 		for _, end := range ends[topic] {
 			if end.Err != nil {
 				return nil, fmt.Errorf("end of %s/%d: %w", topic, end.Partition, end.Err)
@@ -136,18 +166,18 @@ func (m *Meter) readers(ctx context.Context, list func(context.Context, ...strin
 				p.Position = c.At
 			}
 			p.Lag = max(p.End-p.Position, 0)
-			out = append(out, p)
+			r.partitions = append(r.partitions, p)
 		}
+		slices.SortFunc(r.partitions, func(a, b Partition) int { return cmp.Compare(a.Partition, b.Partition) })
+		out = append(out, r)
 	}
-	slices.SortFunc(out, func(a, b Partition) int {
-		return cmp.Or(strings.Compare(a.Topic, b.Topic), cmp.Compare(a.Partition, b.Partition))
-	})
+	slices.SortFunc(out, func(a, b reading) int { return strings.Compare(a.topic, b.topic) })
 	return out, nil
 }
 
 // views measures the tables: first their ends, then how far the views are.
-func (m *Meter) views(ctx context.Context) ([]Partition, error) {
-	var out []Partition
+func (m *Meter) views(ctx context.Context) ([]reading, error) {
+	var out []reading
 	for topic, positions := range m.tables {
 		ends, err := m.admin.ListEndOffsets(ctx, topic)
 		if err == nil {
@@ -158,12 +188,14 @@ func (m *Meter) views(ctx context.Context) ([]Partition, error) {
 		}
 		next := map[int32]int64{}
 		positions(func(partition int32, offset int64) { next[partition] = offset })
+		r := reading{kind: kindTable, topic: topic, reader: viewReader}
 		for _, end := range ends[topic] {
-			out = append(out, Partition{
+			r.partitions = append(r.partitions, Partition{
 				Topic: topic, Partition: end.Partition, Position: next[end.Partition], End: end.Offset,
 				Lag: max(end.Offset-next[end.Partition], 0),
 			})
 		}
+		out = append(out, r)
 	}
 	return out, nil
 }

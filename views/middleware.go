@@ -67,9 +67,10 @@ func (s *Server) observe(next http.Handler) http.Handler {
 			if route == "" || strings.HasSuffix(route, "*") {
 				route = "other"
 			}
-			s.metrics.requests.WithLabelValues(route, strconv.Itoa(max(ww.Status(), http.StatusOK))).Inc()
+			code := strconv.Itoa(max(ww.Status(), http.StatusOK))
+			s.metrics.requests.WithLabelValues(route, code).Inc()
 			if route != streamPath {
-				s.metrics.durations.WithLabelValues(route).Observe(s.cfg.Now().Sub(begin).Seconds())
+				s.metrics.durations.WithLabelValues(route, code).Observe(s.cfg.Now().Sub(begin).Seconds())
 			}
 		}()
 		next.ServeHTTP(ww, r)

@@ -37,7 +37,7 @@ func NewServer(cfg Config) (*Server, error) {
 		mux:        chi.NewMux(),
 		closed:     make(chan struct{}),
 	}
-	if s.metrics, err = newMetrics(cfg.Registry, cfg.Index, cfg.LagMeter, s.frames); err != nil {
+	if s.metrics, err = newMetrics(cfg, s.frames); err != nil {
 		return nil, err
 	}
 	return s, s.routes()

@@ -3,6 +3,7 @@ package views
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"os"
@@ -28,6 +29,7 @@ func (s *Server) streamRoute(api huma.API) {
 	op.Responses["200"].Extensions = map[string]any{"x-events": map[string]any{"users": schemaOf[UsersEvent](schemas), "event-types": schemaOf[EventTypes](schemas)}}
 	huma.Register(api, op, func(ctx context.Context, in *streamInput) (*huma.StreamResponse, error) {
 		if !s.frames.join(s.cfg.MaxStreams) {
+			s.metrics.dropped.WithLabelValues(dropRefused).Inc()
 			return nil, huma.Error503ServiceUnavailable("there are too many streams")
 		}
 		return &huma.StreamResponse{Body: func(hctx huma.Context) {
@@ -51,11 +53,17 @@ func (s *Server) stream(w http.ResponseWriter, r *http.Request, in *streamInput)
 	_ = rc.SetReadDeadline(time.Time{}) // the server's is for requests; unsupported in tests without a connection
 	c := &client{s: s, w: w, rc: rc, lastTypes: -1}
 	c.position, c.resumed = s.resume(in)
-	err := c.run(r.Context())
-	if errors.Is(err, os.ErrDeadlineExceeded) {
-		s.metrics.stalled.Inc()
+	s.metrics.streams.Inc()
+	switch err := c.run(r.Context()); {
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		s.metrics.dropped.WithLabelValues(dropStalled).Inc()
+	case errors.Is(err, errRender):
+		s.metrics.dropped.WithLabelValues(dropFailed).Inc()
 	}
 }
+
+// errRender means that a stream ends for want of its rows, and not because the client went.
+var errRender = errors.New("rows of a stream could not be read")
 
 // resume returns the position of an event id, if it is one of this index.
 func (s *Server) resume(in *streamInput) (position uint64, known bool) {
@@ -138,7 +146,7 @@ func (c *client) sendUsers(snapshot bool) (more bool, err error) {
 	body, err := fr.render(c.s.cfg.Lookup)
 	if err != nil {
 		c.s.cfg.Logger.Error("stream failed", "error", err)
-		return false, err
+		return false, fmt.Errorf("%w: %w", errRender, err)
 	}
 	c.position = fr.to
 	if len(fr.ids) == 0 && !snapshot {
@@ -176,6 +184,7 @@ func (c *client) write(parts ...string) error {
 			if _, err := io.WriteString(c.w, part[:n]); err != nil {
 				return err
 			}
+			c.s.metrics.sent.Add(float64(n))
 			part = part[n:]
 		}
 	}

@@ -237,7 +237,7 @@ func TestStreamsUnderLoad(t *testing.T) {
 		}
 	}
 	_, body := fetch(t, "GET", base+"/metrics")
-	if !strings.Contains(body, "potok_sse_stalled_total 1") || !strings.Contains(body, "potok_sse_clients 0") {
+	if !strings.Contains(body, `potok_sse_dropped_total{reason="stalled"} 1`) || !strings.Contains(body, "potok_sse_clients 0") {
 		t.Errorf("metrics do not tell of the stalled stream:\n%s", body)
 	}
 }

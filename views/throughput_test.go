@@ -1,12 +1,8 @@
 package views
 
 import (
-	"strings"
 	"testing"
 	"time"
-
-	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
 )
 
 func TestThroughput(t *testing.T) {
@@ -39,26 +35,5 @@ func TestThroughput(t *testing.T) {
 	}
 	if points = tp.Points()[0].Points; len(points) != throughputPoints || points[899].Published != 1 {
 		t.Errorf("%d points", len(points))
-	}
-}
-
-func TestMetricNames(t *testing.T) {
-	f := newTables()
-	var reg *prometheus.Registry
-	_, base := serve(t, f, func(c *Config) { reg = c.Registry })
-	f.put("1", activity("Anna", 3, 4))
-	fetch(t, "GET", base+"/v1/users/1")
-	_, body := fetch(t, "GET", base+"/metrics")
-	problems, err := promlint.New(strings.NewReader(body)).Lint()
-	if err != nil || len(problems) > 0 {
-		t.Errorf("%v %v", problems, err)
-	}
-	for _, want := range []string{`potok_http_requests_total{code="200",route="/v1/users/{user_id}"} 1`, `potok_view_rows{result="complete"}`, `potok_raw_lag_records{topic="events"} 5`} {
-		if !strings.Contains(body, want) {
-			t.Errorf("no %s in\n%s", want, body)
-		}
-	}
-	if err := reg.Register(newCollector(f.index, f, nil)); err == nil {
-		t.Error("registered twice")
 	}
 }

@@ -37,7 +37,7 @@ func (s *Server) listUsers(ctx context.Context, in *listUsersInput) (*reply[User
 	if !utf8.ValidString(in.Q) {
 		return nil, errText
 	}
-	l := listing{by: in.Sort, all: in.Include == "all", match: newFinder(in.Q), limit: in.Limit}
+	l := listing{by: in.Sort, all: in.Include == "all", match: newFinder(in.Q), limit: in.Limit, cost: s.metrics.pageCost(in.Q != "")}
 	tag := cursorTag(l.by, l.all, in.Q)
 	if in.Cursor != "" {
 		after, err := decodeCursor(l.by, tag, in.Cursor)

@@ -5,13 +5,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/pprof"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"github.com/spf13/cobra"
 
@@ -38,14 +38,14 @@ func (p *program) process() *cobra.Command {
 				return err
 			}
 			var health app.Health
-			registry := newRegistry()
+			registry := newRegistry(&health, d.path)
 			guard := newDiskGuard()
 			tiers, err := o.tiers(&c, &d, p.log, registry, guard.failed)
 			if err != nil {
 				return err
 			}
 			tiers = append([][]app.Stage{{guard.stage()}}, tiers...)
-			own, err := o.ownPort(&health, registry)
+			own, err := o.ownPort(p.log, &health, registry)
 			if err != nil {
 				return err
 			}
@@ -61,14 +61,8 @@ func (p *program) process() *cobra.Command {
 	return cmd
 }
 
-func newRegistry() *prometheus.Registry {
-	r := prometheus.NewRegistry()
-	r.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	return r
-}
-
 // ownPort returns the stage that serves --metrics-listen, if it is set.
-func (o *processing) ownPort(health *app.Health, registry *prometheus.Registry) ([]app.Stage, error) {
+func (o *processing) ownPort(log *slog.Logger, health *app.Health, registry *prometheus.Registry) ([]app.Stage, error) {
 	if o.metricsListen == "" {
 		return nil, nil
 	}
@@ -76,6 +70,7 @@ func (o *processing) ownPort(health *app.Health, registry *prometheus.Registry) 
 	if err != nil {
 		return nil, err
 	}
+	log.Info("serving metrics", "url", "http://"+l.Addr().String())
 	return []app.Stage{httpStage("metrics", l, &http.Server{Handler: ownHandler(health, registry), ReadHeaderTimeout: 10 * time.Second})}, nil
 }
 

@@ -46,7 +46,7 @@ func (p *program) serveAll(ctx context.Context, c *connection, d *dataDir, o *pr
 		return err
 	}
 	var health app.Health
-	registry := newRegistry()
+	registry := newRegistry(&health, d.path)
 	guard := newDiskGuard()
 	tiers, err := o.tiers(c, d, p.log, registry, guard.failed)
 	if err != nil {
@@ -59,7 +59,7 @@ func (p *program) serveAll(ctx context.Context, c *connection, d *dataDir, o *pr
 	defer closing()
 	p.log.Info("running", "url", s.url, "brokers", c.kafka.BootstrapServers, "data_dir", d.path)
 	all := append([][]app.Stage{{guard.stage()}}, tiers...)
-	own, err := o.ownPort(&health, registry)
+	own, err := o.ownPort(p.log, &health, registry)
 	if err != nil {
 		return err
 	}

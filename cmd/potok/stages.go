@@ -117,13 +117,18 @@ func (o *processing) tiers(c *connection, d *dataDir, log *slog.Logger, registry
 	var tables, rekeys []app.Stage
 	for _, g := range []engine.Group{processors.Users(names, metrics), processors.Activity(names, metrics), processors.EventTypes(names, metrics)} {
 		if slices.Contains(o.stages, g.Name) {
+			m := stageMetrics{registry, g.Name}
+			cfg := cfg
+			cfg.Observe = engine.Observe{Flushed: m.stores(), Produced: m.producer()}
 			p := engine.NewProcessor(cfg, g)
+			m.pending(p)
 			tables = append(tables, app.Stage{Name: g.Name, Run: p.Run, Progress: progress(p.Progress)})
 		}
 	}
 	if slices.Contains(o.stages, stageRekey) {
 		for _, r := range []*processors.Rekey{processors.RekeyUsers(names), processors.RekeyEvents(names)} {
 			r.Kafka, r.Instance, r.Logger, r.Metrics = c.kafka, instance, log, metrics
+			r.Produced = stageMetrics{registry, r.Name()}.producer()
 			rekeys = append(rekeys, app.Stage{Name: r.Name(), Run: func(ctx context.Context, ready func()) error {
 				err := r.Run(ctx, ready)
 				if errors.Is(err, processors.ErrTopicReplaced) {

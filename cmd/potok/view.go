@@ -69,14 +69,19 @@ func (o *viewing) open(c *connection, d *dataDir, log *slog.Logger, registry *pr
 	index := views.NewIndex()
 	cfg := engine.Config{Kafka: c.kafka, Dir: filepath.Join(d.path, "view"), Logger: log, OnDiskFailure: diskFailed}
 	merge := processors.MergeRows(names, nil)
-	activity := engine.NewView(cfg, names.ActivityTable(), codecs.ActivityCodec{}, merge, func(_, key string, row []byte) error {
+	observed := func(table string) engine.Config {
+		cfg := cfg
+		cfg.Observe.Flushed = stageMetrics{registry, "view-" + table}.stores()
+		return cfg
+	}
+	activity := engine.NewView(observed(names.ActivityTable()), names.ActivityTable(), codecs.ActivityCodec{}, merge, func(_, key string, row []byte) error {
 		a, err := codecs.DecodeActivity(row)
 		if err == nil {
 			index.ApplyActivity(key, a)
 		}
 		return err
 	})
-	counts := engine.NewView(cfg, names.EventTypesTable(), codecs.TallyCodec{}, merge, func(_, key string, row []byte) error {
+	counts := engine.NewView(observed(names.EventTypesTable()), names.EventTypesTable(), codecs.TallyCodec{}, merge, func(_, key string, row []byte) error {
 		t, err := codecs.DecodeTally(row)
 		if err == nil {
 			index.ApplyCount(key, t)
@@ -172,7 +177,7 @@ func (p *program) view() *cobra.Command {
 			}
 			var health app.Health
 			guard := newDiskGuard()
-			s, closing, err := o.open(&c, &d, p.log, newRegistry(), &health, guard.failed)
+			s, closing, err := o.open(&c, &d, p.log, newRegistry(&health, d.path), &health, guard.failed)
 			if err != nil {
 				return err
 			}

@@ -17,6 +17,8 @@ type stageHealth struct {
 	ready    bool
 	failures int   // since it was last ready
 	err      error // the last one
+
+	starts, allFailures uint64
 }
 
 // Report is what [Health] says about a stage.
@@ -44,24 +46,56 @@ func (h *Health) set(name string, f func(*stageHealth)) {
 	}
 }
 
-func (h *Health) starting(name string) { h.set(name, func(s *stageHealth) { s.ready = false }) }
+func (h *Health) starting(name string) {
+	h.set(name, func(s *stageHealth) { s.ready, s.starts = false, s.starts+1 })
+}
 
 func (h *Health) ready(name string) {
 	h.set(name, func(s *stageHealth) { s.ready, s.failures, s.err = true, 0, nil })
 }
 
 func (h *Health) failed(name string, err error) {
-	h.set(name, func(s *stageHealth) { s.ready, s.failures, s.err = false, s.failures+1, err })
+	h.set(name, func(s *stageHealth) {
+		s.ready, s.failures, s.err = false, s.failures+1, err
+		s.allFailures++
+	})
 }
 
-// Ready reports whether all stages are ready, and how each of them is.
-func (h *Health) Ready() (ok bool, detail any) {
+func (h *Health) snapshot() []stageHealth {
 	h.mu.Lock()
+	defer h.mu.Unlock()
 	stages := make([]stageHealth, len(h.stages))
 	for i, s := range h.stages {
 		stages[i] = *s
 	}
-	h.mu.Unlock()
+	return stages
+}
+
+// State is how a stage is and has been.
+type State struct {
+	Stage    string
+	Ready    bool
+	Starts   uint64 // since the program began, the first one included
+	Failures uint64 // the same
+	Progress any    // as the stage reports it now, ready or not
+}
+
+// States tells how the stages are, in the order in which they start.
+func (h *Health) States() []State {
+	var states []State
+	for _, s := range h.snapshot() {
+		state := State{Stage: s.name, Ready: s.ready, Starts: s.starts, Failures: s.allFailures}
+		if s.progress != nil {
+			state.Progress = s.progress()
+		}
+		states = append(states, state)
+	}
+	return states
+}
+
+// Ready reports whether all stages are ready, and how each of them is.
+func (h *Health) Ready() (ok bool, detail any) {
+	stages := h.snapshot()
 	ok = len(stages) > 0
 	reports := make([]Report, 0, len(stages))
 	for _, s := range stages {

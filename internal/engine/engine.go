@@ -11,6 +11,7 @@ import (
 	"hash"
 	"log/slog"
 	"path/filepath"
+	"sync/atomic"
 	"time"
 
 	"github.com/IBM/sarama"
@@ -20,6 +21,7 @@ import (
 
 	"github.com/potok-streams/potok/internal/gate"
 	"github.com/potok-streams/potok/internal/kafka"
+	"github.com/potok-streams/potok/internal/producer"
 	"github.com/potok-streams/potok/internal/store"
 )
 
@@ -33,6 +35,14 @@ type Config struct {
 	// OnDiskFailure is called when local state can't be written or read. It does not get better by itself: the program is
 	// to stop, and leave its work to others.
 	OnDiskFailure func(error)
+	// Observe is told what takes time; its functions may be nil and are called by several goroutines.
+	Observe Observe
+}
+
+// Observe is what a processor or a view tells about its work.
+type Observe struct {
+	Flushed  func(rows int, took time.Duration) // rows were written to the local store
+	Produced producer.Timing                    // a request with rows of the table was acknowledged
 }
 
 // Merge says what is kept of a row when a changelog record is read on top of it: old and incoming are the row's bytes, old
@@ -53,6 +63,8 @@ type state struct {
 	cfg      Config
 	admin    *kadm.Client
 	registry *store.Registry
+	group    atomic.Pointer[gate.Group]
+	out      *producer.Client // nil: a view
 
 	connected  context.Context // ends some time after the run
 	disconnect context.CancelFunc
@@ -65,7 +77,7 @@ func newState(cfg Config, name string, opened func(*store.Store) error, foreign 
 	}
 	s := &state{cfg: cfg, admin: kadm.NewClient(cl)}
 	s.connected, s.disconnect = context.WithCancel(context.Background())
-	opts := store.Options{Logger: cfg.Logger, OnFailure: cfg.OnDiskFailure, Cache: store.NewBudget(cacheBytes), OnForeign: foreign}
+	opts := store.Options{Logger: cfg.Logger, OnFailure: cfg.OnDiskFailure, Cache: store.NewBudget(cacheBytes), Blocks: store.NewBlocks(blockBytes), OnForeign: foreign, OnFlush: cfg.Observe.Flushed}
 	s.registry = store.NewRegistry(filepath.Join(cfg.Dir, name), opts, s.changelog, opened)
 	return s, nil
 }
@@ -78,8 +90,12 @@ func (s *state) close() {
 	s.admin.Close()
 }
 
-// cacheBytes is what each processor and each view keeps of its rows in memory.
-const cacheBytes = 32 << 20
+// What each processor and each view keeps in memory, of its rows and of LevelDB's tables. The tables' indexes have to fit: with
+// less, each look-up decompresses one.
+const (
+	cacheBytes = 32 << 20
+	blockBytes = 16 << 20
+)
 
 // lookupTimeout bounds a question to the brokers about a changelog.
 const lookupTimeout = 30 * time.Second
@@ -171,7 +187,9 @@ func (s *state) consumerGroup(alive func(time.Time)) goka.ConsumerGroupBuilder {
 		if err != nil {
 			return nil, err
 		}
-		return gate.Wrap(g), nil
+		wrapped := gate.Wrap(g)
+		s.group.Store(wrapped)
+		return wrapped, nil
 	}
 }
 
@@ -223,27 +241,36 @@ func (s *state) progress() []Progress {
 	return out
 }
 
-// logProgress writes now and then how far recovery is, until ctx ends or all is recovered.
+// logProgress writes now and then how far recovery is, until ctx ends.
 func (s *state) logProgress(ctx context.Context, name string) {
 	tick := time.NewTicker(5 * time.Second)
 	defer tick.Stop()
-	last := map[string]int64{}
+	type partition struct {
+		table  string
+		number int32
+	}
+	last, then := map[partition]int64{}, time.Now()
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
 		}
-		read, left := map[string]int64{}, map[string]int64{}
+		now, read, left := time.Now(), map[string]int64{}, map[string]int64{}
 		for _, p := range s.progress() {
+			at := partition{p.Table, p.Partition}
+			if before, known := last[at]; known { // else it was on disk, as far as we know
+				read[p.Table] += max(p.Offset-before, 0)
+			}
+			last[at] = p.Offset
 			if !p.Done {
-				read[p.Table] += p.Offset + 1
 				left[p.Table] += max(p.End-p.Offset-1, 0)
 			}
 		}
 		for table, n := range left {
-			s.cfg.Logger.Info("restoring table", "stage", name, "table", table, "records_left", n, "records_per_second", max(read[table]-last[table], 0)/5)
+			s.cfg.Logger.Info("restoring table", "stage", name, "table", table, "records_left", n,
+				"records_per_second", int64(float64(read[table])/now.Sub(then).Seconds()))
 		}
-		last = read
+		then = now
 	}
 }

@@ -53,6 +53,18 @@ func (p *Processor) Progress() []Progress {
 	return nil
 }
 
+// Pending returns how many records of the input wait to be committed, and how many of the table to be acknowledged.
+func (p *Processor) Pending() (input int, table int64) {
+	s := p.current.Load()
+	if s == nil {
+		return 0, 0
+	}
+	if g := s.group.Load(); g != nil {
+		input = g.Depth()
+	}
+	return input, s.out.Waiting()
+}
+
 // Run processes until ctx ends and returns nil then; ready is called when its tables are recovered.
 func (p *Processor) Run(ctx context.Context, ready func()) error {
 	run, cancel := context.WithCancelCause(ctx)
@@ -69,13 +81,14 @@ func (p *Processor) Run(ctx context.Context, ready func()) error {
 		return err
 	}
 	defer st.close()
-	p.current.Store(st)
 	l := lease.New(run, p.cfg.Kafka.SessionTimeout*7/10)
-	out, err := producer.NewClient(producer.Options{Kafka: p.cfg.Kafka, Lease: l, Linger: changelogLinger})
+	out, err := producer.NewClient(producer.Options{Kafka: p.cfg.Kafka, Lease: l, Linger: changelogLinger, Timing: p.cfg.Observe.Produced})
 	if err != nil {
 		return err
 	}
 	defer out.Close()
+	st.out = out
+	p.current.Store(st)
 	// goka notices a failed producer only when it has promises; a lost lease must end the stage without.
 	stopWatch := context.AfterFunc(out.Context(), func() {
 		if err := out.Err(); !errors.Is(err, producer.ErrClosed) { // goka closes it when it ends for its own reasons

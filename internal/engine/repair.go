@@ -59,7 +59,7 @@ func (p *Processor) patrol(ctx context.Context, st *state, out *producer.Client,
 	if err != nil {
 		return err
 	}
-	if !out.Idle() {
+	if out.Waiting() > 0 {
 		return nil // changelogs that we write to tell by themselves
 	}
 	before := maps.Clone(ends)

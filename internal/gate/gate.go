@@ -12,6 +12,7 @@ package gate
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/IBM/sarama"
@@ -21,13 +22,35 @@ import (
 const rejoinPause = 50 * time.Millisecond
 
 // Wrap returns a consumer group that commits in order.
-func Wrap(g sarama.ConsumerGroup) sarama.ConsumerGroup { return group{g} }
+func Wrap(g sarama.ConsumerGroup) *Group { return &Group{ConsumerGroup: g} }
 
-type group struct{ sarama.ConsumerGroup }
+// Group is a consumer group that commits in order.
+type Group struct {
+	sarama.ConsumerGroup
+	session atomic.Pointer[session] // the latest
+}
 
-func (g group) Consume(ctx context.Context, topics []string, h sarama.ConsumerGroupHandler) error {
+// Depth returns how many records of the present session were delivered and wait to be marked.
+func (g *Group) Depth() (records int) {
+	if s := g.session.Load(); s != nil {
+		for _, p := range s.prefixes {
+			records += p.depth()
+		}
+	}
+	return records
+}
+
+// enter notes the session that begins, nil when one ends. A handler of a test has no group.
+func (g *Group) enter(s *session) {
+	if g != nil {
+		g.session.Store(s)
+	}
+}
+
+// Consume implements sarama.ConsumerGroup.
+func (g *Group) Consume(ctx context.Context, topics []string, h sarama.ConsumerGroupHandler) error {
 	for {
-		if err := g.ConsumerGroup.Consume(ctx, topics, &handler{ConsumerGroupHandler: h}); err != nil {
+		if err := g.ConsumerGroup.Consume(ctx, topics, &handler{ConsumerGroupHandler: h, group: g}); err != nil {
 			return err
 		}
 		select {
@@ -41,6 +64,7 @@ func (g group) Consume(ctx context.Context, topics []string, h sarama.ConsumerGr
 // handler is one session's.
 type handler struct {
 	sarama.ConsumerGroupHandler
+	group   *Group
 	session *session
 }
 
@@ -51,10 +75,12 @@ func (h *handler) Setup(s sarama.ConsumerGroupSession) error {
 			h.session.prefixes[partition{topic, p}] = new(prefix)
 		}
 	}
+	h.group.enter(h.session)
 	return h.ConsumerGroupHandler.Setup(h.session)
 }
 
 func (h *handler) Cleanup(sarama.ConsumerGroupSession) error {
+	h.group.enter(nil)
 	return h.ConsumerGroupHandler.Cleanup(h.session)
 }
 

@@ -39,6 +39,7 @@ type Options struct {
 	Linger     time.Duration // how long a record waits for others, 0: not at all
 	StallAfter time.Duration // 0: a minute
 	Extra      []kgo.Opt     // for tests
+	Timing     Timing        // nil: nobody is told
 	// LargeRecords is a topic whose records come from elsewhere and may have any size; empty: none.
 	LargeRecords string
 }
@@ -82,6 +83,9 @@ func NewClient(o Options) (*Client, error) {
 			return nil, err
 		}
 		opts = append(opts, kgo.Dialer(o.Lease.Dialer(dial)))
+	}
+	if o.Timing != nil {
+		opts = append(opts, kgo.WithHooks(o.Timing))
 	}
 	cl, err := o.Kafka.Client(append(opts, o.Extra...)...)
 	if err != nil {
@@ -143,9 +147,6 @@ func (c *Client) Send(r *kgo.Record, done func(*kgo.Record, error)) {
 	})
 }
 
-// Idle reports whether done has been called, and has returned, for all that was sent.
-func (c *Client) Idle() bool { return c.waiting.Load() == 0 }
-
 // begin notes that one more record waits.
 func (c *Client) begin() {
 	if c.waiting.Load() == 0 {
@@ -153,6 +154,9 @@ func (c *Client) begin() {
 	}
 	c.waiting.Add(1)
 }
+
+// Waiting returns how many records were sent whose done has not returned yet.
+func (c *Client) Waiting() int64 { return c.waiting.Load() }
 
 // Err returns why the client is no good any more, or nil.
 func (c *Client) Err() error {

@@ -1,6 +1,14 @@
 package store
 
-import "sync/atomic"
+import (
+	"sync/atomic"
+
+	"github.com/syndtr/goleveldb/leveldb/cache"
+	"github.com/syndtr/goleveldb/leveldb/opt"
+)
+
+// NewBlocks returns so many bytes of memory for [Options.Blocks].
+func NewBlocks(bytes int) opt.Cacher { return opt.PassthroughCacher(cache.NewLRU(bytes)) }
 
 // Budget bounds the memory that the caches of several stores take together, in bytes of keys and values.
 type Budget struct {
@@ -11,10 +19,10 @@ type Budget struct {
 // NewBudget returns a budget of so many bytes.
 func NewBudget(bytes int64) *Budget { return &Budget{limit: bytes} }
 
-// cache keeps rows as they are on disk: a row that was written or read is likely to be asked for again. It has two
+// rowCache keeps rows as they are on disk: a row that was written or read is likely to be asked for again. It has two
 // generations and no list: when the budget is used up, the old one goes, and what is asked for there moves to the young
 // one, so that what is in use stays. The store's mutex guards it.
-type cache struct {
+type rowCache struct {
 	budget     *Budget // nil: keep nothing
 	young, old map[string][]byte
 	bytes      [2]int64 // of young and old, as counted in the budget
@@ -23,7 +31,7 @@ type cache struct {
 func rowBytes(key string, row []byte) int64 { return int64(len(key)+len(row)) + rowOverhead }
 
 // get returns a row, nil for one that is known not to be there.
-func (c *cache) get(key string) (row []byte, ok bool) {
+func (c *rowCache) get(key string) (row []byte, ok bool) {
 	if row, ok = c.young[key]; ok {
 		return row, true
 	}
@@ -33,7 +41,7 @@ func (c *cache) get(key string) (row []byte, ok bool) {
 	return row, ok
 }
 
-func (c *cache) put(key string, row []byte) {
+func (c *rowCache) put(key string, row []byte) {
 	if c.budget == nil {
 		return
 	}
@@ -55,9 +63,9 @@ func (c *cache) put(key string, row []byte) {
 }
 
 // drop lets go of everything.
-func (c *cache) drop() {
+func (c *rowCache) drop() {
 	if c.budget != nil {
 		c.budget.used.Add(-c.bytes[0] - c.bytes[1])
 	}
-	*c = cache{}
+	*c = rowCache{}
 }

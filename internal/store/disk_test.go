@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -99,6 +100,18 @@ func TestDiskFull(t *testing.T) {
 		t.Errorf("told %d times", n)
 	}
 	open(t, dir) // with room again, it opens
+}
+
+// TestDiskFullFromTheStart: what can't even be opened is told as well.
+func TestDiskFullFromTheStart(t *testing.T) {
+	_, full := newDisk(0)
+	told := make(chan error, 1)
+	_, err := Open(options(t.TempDir(), full, func(o *Options) { o.OnFailure = func(err error) { told <- err } }))
+	for _, err := range []error{err, <-told} { // LevelDB has made a text of the system's error
+		if err == nil || !strings.Contains(err.Error(), syscall.ENOSPC.Error()) {
+			t.Errorf("open: %v", err)
+		}
+	}
 }
 
 // TestDiskSlow: writers wait when the disk takes nothing, so that memory stays bounded, and go on when it does.

@@ -55,6 +55,9 @@ const (
 // ErrClosed is returned by calls on a closed store.
 var ErrClosed = errors.New("store is closed")
 
+// errInUse is no failure of the disk: the directory is free when its user has ended.
+var errInUse = errors.New("another process uses the directory")
+
 // Changelog says which topic a store's rows come from, and how far that topic goes.
 type Changelog struct {
 	Topic     string
@@ -70,10 +73,13 @@ type Options struct {
 	Changelog Changelog
 	Logger    *slog.Logger
 	Cache     *Budget     // memory for rows that were used lately, shared by several stores; nil: none
-	OnFailure func(error) // called once, from any goroutine, when the disk fails
+	Blocks    opt.Cacher  // memory for what LevelDB has read, shared by several stores; nil: some for each
+	OnFailure func(error) // called once, from any goroutine, when the disk fails, in Open as well
 	// OnForeign is told that somebody else has written the changelog's offsets from up to, not including, to: an owner that
 	// was paused, most likely. It is called in the order of the acknowledgements, and must not wait.
 	OnForeign func(topic string, partition int32, from, to int64)
+	// OnFlush, if not nil, is told of every flush that has gone well: how many rows it wrote, and how long that took.
+	OnFlush func(rows int, took time.Duration)
 	// OpenFiles opens LevelDB's files; nil means the directory. Tests put a failing disk here.
 	OpenFiles func(dir string) (lstorage.Storage, error)
 }
@@ -89,7 +95,8 @@ type Store struct {
 	roomy   sync.Cond         // dirty rows went to the disk, or the store failed
 	dirty   map[string][]byte // newest rows; nil value: deleted
 	flying  map[string][]byte // being written
-	clean   cache             // rows as they are on disk
+	clean   rowCache          // rows as they are on disk
+	seen    *seen             // nil: there may be rows that it does not know
 	bytes   int               // of dirty
 	offset  int64             // of the changelog, up to which dirty+flying+disk hold it
 	saved   int64             // offset on disk
@@ -113,23 +120,24 @@ func Open(opts Options) (*Store, error) {
 	if opts.OpenFiles == nil {
 		opts.OpenFiles = func(dir string) (lstorage.Storage, error) { return lstorage.OpenFile(dir, false) }
 	}
-	if err := os.MkdirAll(opts.Dir, 0o700); err != nil {
-		return nil, fmt.Errorf("make state directory: %w", err)
-	}
-	s := &Store{opts: opts, dirty: map[string][]byte{}, clean: cache{budget: opts.Cache}, kick: make(chan struct{}, 1), stop: make(chan struct{}), done: make(chan struct{})}
+	s := &Store{opts: opts, dirty: map[string][]byte{}, clean: rowCache{budget: opts.Cache}, kick: make(chan struct{}, 1), stop: make(chan struct{}), done: make(chan struct{})}
 	s.roomy.L = &s.mu
 	reason, err := s.open()
 	if err == nil && reason != "" {
 		opts.Logger.Warn("removing local state, it will be rebuilt from the changelog", "topic", opts.Changelog.Topic,
 			"partition", opts.Changelog.Partition, "reason", reason, "dir", opts.Dir)
-		if err = s.wipe(); err == nil {
+		if err = os.RemoveAll(opts.Dir); err == nil {
 			if reason, err = s.open(); err == nil && reason != "" {
 				err = fmt.Errorf("state is unusable after it was removed: %s", reason)
 			}
 		}
 	}
 	if err != nil {
-		return nil, fmt.Errorf("open state of %s/%d in %s: %w", opts.Changelog.Topic, opts.Changelog.Partition, opts.Dir, err)
+		err = fmt.Errorf("open state of %s/%d in %s: %w", opts.Changelog.Topic, opts.Changelog.Partition, opts.Dir, err)
+		if opts.OnFailure != nil && !errors.Is(err, errInUse) {
+			go opts.OnFailure(err) // whoever opens it again and again keeps its partition from those with a better disk
+		}
+		return nil, err
 	}
 	go s.flushLoop()
 	return s, nil
@@ -137,21 +145,28 @@ func Open(opts Options) (*Store, error) {
 
 // open opens the database and reads its meta data. A reason means: this state must not be used.
 func (s *Store) open() (reason string, err error) {
+	if err := os.MkdirAll(s.opts.Dir, 0o700); err != nil {
+		return "", fmt.Errorf("make state directory: %w", err)
+	}
 	if _, err := os.Stat(filepath.Join(s.opts.Dir, corruptFile)); err == nil {
 		return "it was found corrupt", nil
 	}
 	files, err := s.opts.OpenFiles(s.opts.Dir)
 	if errors.Is(err, syscall.EAGAIN) {
-		return "", fmt.Errorf("another process uses the directory: %w", err)
+		return "", fmt.Errorf("%w: %w", errInUse, err)
 	}
 	if err != nil {
 		return "", err
 	}
 	db, err := leveldb.Open(files, &opt.Options{
-		Filter:                 filter.NewBloomFilter(10), // most reads of a growing table are for rows that are not there
-		WriteBuffer:            2 << 20,                   // a program has dozens of stores, and what they write at once is larger anyway
-		BlockCacheCapacity:     2 << 20,
+		Filter:                 filter.NewBloomFilter(10),
+		WriteBuffer:            1 << 20, // a program has dozens of stores, and what they write at once is larger anyway
+		BlockCacher:            s.opts.Blocks,
+		BlockCacheCapacity:     2 << 20, // of a store that shares none
 		CompactionTableSize:    4 << 20,
+		CompactionL0Trigger:    8,
+		CompactionTotalSize:    32 << 20, // of level 1: each level that there is not saves writing all of it again
+		DisableSeeksCompaction: true,     // look-ups for what is not there are no reason to write tables anew
 		OpenFilesCacheCapacity: 64,
 		// By default a damaged stretch of a journal is skipped and what comes after it is taken: rows would be missing
 		// below the offset.
@@ -167,7 +182,8 @@ func (s *Store) open() (reason string, err error) {
 	s.offset, s.acked = NoOffset, NoOffset
 	meta, err := db.Get([]byte(metaKey), nil)
 	switch {
-	case errors.Is(err, leveldb.ErrNotFound):
+	case errors.Is(err, leveldb.ErrNotFound): // nothing was ever written
+		s.seen = newSeen(s.opts.Changelog.End - s.opts.Changelog.Start)
 	case err != nil && corrupt(err), err == nil && len(meta) != 24:
 		reason = "its meta data are corrupt"
 	case err != nil:
@@ -188,13 +204,6 @@ func (s *Store) open() (reason string, err error) {
 	}
 	s.db, s.files, s.saved = db, files, s.offset
 	return "", nil
-}
-
-func (s *Store) wipe() error {
-	if err := os.RemoveAll(s.opts.Dir); err != nil {
-		return err
-	}
-	return os.MkdirAll(s.opts.Dir, 0o700)
 }
 
 func (s *Store) flushLoop() {
@@ -244,7 +253,11 @@ func (s *Store) flush() error {
 	meta := append(s.opts.Changelog.ID[:16:16], make([]byte, 8)...)
 	binary.BigEndian.PutUint64(meta[16:], uint64(offset))
 	b.Put([]byte(metaKey), meta)
+	begin := time.Now()
 	err := s.db.Write(b, nil)
+	if err == nil && s.opts.OnFlush != nil {
+		s.opts.OnFlush(len(rows), time.Since(begin))
+	}
 
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -315,6 +328,9 @@ func (s *Store) Get(key string) ([]byte, error) {
 	}
 	if !ok {
 		v, ok = s.clean.get(key)
+	}
+	if !ok && s.seen != nil {
+		ok = !s.seen.has(key) // there is none
 	}
 	failure, flushes := s.failure, s.flushes
 	s.mu.Unlock()
@@ -396,6 +412,9 @@ func (s *Store) put(key string, value []byte) error {
 		s.bytes += len(key) + len(value) + rowOverhead
 	}
 	s.dirty[key] = value
+	if s.seen != nil && !s.seen.add(key) {
+		s.seen = nil
+	}
 	if s.bytes >= maxDirtyBytes {
 		select {
 		case s.kick <- struct{}{}:
