@@ -7,7 +7,7 @@ import (
 // A batch closes when one of these is reached, so that its memory is bounded and no record made of it comes near the
 // message limit of our topics (16 MiB), even if all of it belongs to one key.
 const (
-	maxOccurrences = 400_000
+	maxOccurrences = 1_000_000
 	maxLabelBytes  = 4 << 20  // of different labels: a key's record may have all of them
 	maxLabelUse    = 16 << 20 // of the occurrences' labels: a flush may have one for each
 	maxKeyBytes    = 32 << 20

@@ -97,7 +97,7 @@ func importViolations(pkgs []listed) []string {
 				bad(imp, "the client knows what is on the wire and nothing of the server")
 			case imp == module+"/internal/testkafka":
 				bad(imp, "it is for tests")
-			case slices.Contains([]string{"flag", "github.com/spf13/pflag", "github.com/spf13/cobra"}, imp) && top != "cmd" && top != "test":
+			case slices.Contains([]string{"flag", "github.com/spf13/pflag", "github.com/spf13/cobra"}, imp) && top != "cmd" && top != "test" && top != "bench":
 				bad(imp, "flags are read only in cmd")
 			}
 		}
@@ -164,7 +164,7 @@ func useViolations(importPath, name string, src []byte) (found []string, err err
 		imports[as] = p
 	}
 	rel := local(importPath)
-	inCmd := inside(rel, "cmd") || inside(rel, "test") || rel == "internal/testkafka"
+	inCmd := inside(rel, "cmd") || inside(rel, "test") || inside(rel, "bench") || rel == "internal/testkafka"
 	configures := rel == "internal/kafka" || rel == "internal/engine"
 	ast.Inspect(file, func(n ast.Node) bool {
 		if lit, ok := n.(*ast.CompositeLit); ok {
