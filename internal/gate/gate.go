@@ -40,6 +40,9 @@ func (g *Group) Depth() (records int) {
 	return records
 }
 
+// Active reports whether a session is going on.
+func (g *Group) Active() bool { return g.session.Load() != nil }
+
 // enter notes the session that begins, nil when one ends. A handler of a test has no group.
 func (g *Group) enter(s *session) {
 	if g != nil {
