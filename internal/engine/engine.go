@@ -177,7 +177,7 @@ func (s *state) saramaConsumer(brokers []string, clientID string) (sarama.Consum
 	return sarama.NewConsumer(brokers, conf)
 }
 
-func (s *state) consumerGroup(alive func(time.Time)) goka.ConsumerGroupBuilder {
+func (s *state) consumerGroup(alive func(time.Time), ready func()) goka.ConsumerGroupBuilder {
 	return func(brokers []string, group, clientID string) (sarama.ConsumerGroup, error) {
 		conf, err := s.cfg.Kafka.Sarama(s.connected, s.cfg.Instance, alive)
 		if err != nil {
@@ -187,7 +187,7 @@ func (s *state) consumerGroup(alive func(time.Time)) goka.ConsumerGroupBuilder {
 		if err != nil {
 			return nil, err
 		}
-		wrapped := gate.Wrap(g)
+		wrapped := gate.Wrap(g, ready)
 		s.group.Store(wrapped)
 		return wrapped, nil
 	}

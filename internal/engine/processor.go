@@ -110,15 +110,10 @@ func (p *Processor) Run(ctx context.Context, ready func()) error {
 	})()
 
 	touches := newToucher(out, p.group.Touch)
-	gp, err := goka.NewProcessor(p.cfg.Kafka.BootstrapServers, p.group.Graph, p.options(st, l, out, touches)...)
+	gp, err := goka.NewProcessor(p.cfg.Kafka.BootstrapServers, p.group.Graph, p.options(st, l, out, touches, ready)...)
 	if err != nil {
 		return fmt.Errorf("make processor: %w", err)
 	}
-	go func() {
-		if gp.WaitForReadyContext(run) == nil && run.Err() == nil {
-			ready()
-		}
-	}()
 	go st.logProgress(run, p.group.Name)
 	go func() {
 		if err := p.repair(run, st, touches, repairs); err != nil && run.Err() == nil {
@@ -135,7 +130,7 @@ func (p *Processor) Run(ctx context.Context, ready func()) error {
 	return err
 }
 
-func (p *Processor) options(st *state, l *lease.Lease, out *producer.Client, touches *toucher) []goka.ProcessorOption {
+func (p *Processor) options(st *state, l *lease.Lease, out *producer.Client, touches *toucher, ready func()) []goka.ProcessorOption {
 	own := p.group.Graph.GroupTable().Topic()
 	stale := func(s *store.Store, offset int64, key string, kept []byte) {
 		topic, _ := s.Name()
@@ -156,7 +151,7 @@ func (p *Processor) options(st *state, l *lease.Lease, out *producer.Client, tou
 		goka.WithHasher(hasher()),
 		goka.WithTopicManagerBuilder(st.topicManager),
 		goka.WithConsumerSaramaBuilder(st.saramaConsumer),
-		goka.WithConsumerGroupBuilder(st.consumerGroup(l.Heartbeat)),
+		goka.WithConsumerGroupBuilder(st.consumerGroup(l.Heartbeat, ready)),
 		goka.WithStorageBuilder(st.registry.Build),
 		goka.WithUpdateCallback(st.update(p.group.Merge, stale, nil)),
 		goka.WithProducerBuilder(func([]string, string, func() hash.Hash32) (goka.Producer, error) {

@@ -59,14 +59,15 @@ func (p *Processor) patrol(ctx context.Context, st *state, out *producer.Client,
 	if err != nil {
 		return err
 	}
-	if out.Waiting() > 0 {
+	if out.Waiting() > 0 || st.group.Load() == nil {
 		return nil // changelogs that we write to tell by themselves
 	}
+	group := st.group.Load()
 	before := maps.Clone(ends)
 	clear(ends)
 	st.registry.Recovered(func(s *store.Store) {
 		topic, partition := s.Name()
-		if o, ok := offsets.Lookup(own, partition); topic == own && ok && o.Err == nil {
+		if o, ok := offsets.Lookup(own, partition); topic == own && group.Owns(partition) && ok && o.Err == nil {
 			if end, known := before[s]; known {
 				s.Ends(end)
 			}

@@ -21,13 +21,16 @@ import (
 // rejoinPause keeps a group that rebalances over and over from spinning.
 const rejoinPause = 50 * time.Millisecond
 
-// Wrap returns a consumer group that commits in order.
-func Wrap(g sarama.ConsumerGroup) *Group { return &Group{ConsumerGroup: g} }
+// Wrap returns a consumer group that commits in order. ready, if not nil, is called whenever a session has been set up: goka
+// has then recovered all of the session's tables. (goka's own way to wait for that waits for ever when a rebalance comes in
+// between.)
+func Wrap(g sarama.ConsumerGroup, ready func()) *Group { return &Group{ConsumerGroup: g, ready: ready} }
 
 // Group is a consumer group that commits in order.
 type Group struct {
 	sarama.ConsumerGroup
-	session atomic.Pointer[session] // the latest
+	ready   func()
+	session atomic.Pointer[session] // the present one; nil: none
 }
 
 // Depth returns how many records of the present session were delivered and wait to be marked.
@@ -43,10 +46,28 @@ func (g *Group) Depth() (records int) {
 // Active reports whether a session is going on.
 func (g *Group) Active() bool { return g.session.Load() != nil }
 
+// Owns reports whether the present session has a partition of some input.
+func (g *Group) Owns(number int32) bool {
+	if s := g.session.Load(); s != nil {
+		for p := range s.prefixes {
+			if p.number == number {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 // enter notes the session that begins, nil when one ends. A handler of a test has no group.
 func (g *Group) enter(s *session) {
 	if g != nil {
 		g.session.Store(s)
+	}
+}
+
+func (g *Group) setUp() {
+	if g != nil && g.ready != nil {
+		g.ready()
 	}
 }
 
@@ -79,7 +100,11 @@ func (h *handler) Setup(s sarama.ConsumerGroupSession) error {
 		}
 	}
 	h.group.enter(h.session)
-	return h.ConsumerGroupHandler.Setup(h.session)
+	err := h.ConsumerGroupHandler.Setup(h.session)
+	if err == nil && s.Context().Err() == nil { // else the session is over already, and what is set up is not all
+		h.group.setUp()
+	}
+	return err
 }
 
 func (h *handler) Cleanup(sarama.ConsumerGroupSession) error {

@@ -302,7 +302,7 @@ func TestRejoins(t *testing.T) {
 				cancel()
 			}
 			return nil
-		}})
+		}}, nil)
 		if err := g.Consume(ctx, nil, fakeHandler{}); err != nil || sessions != 10 {
 			t.Fatalf("%d sessions, %v", sessions, err)
 		}
@@ -317,7 +317,7 @@ func TestRejoins(t *testing.T) {
 				return broken
 			}
 			return nil
-		}})
+		}}, nil)
 		if err := g.Consume(t.Context(), nil, fakeHandler{}); !errors.Is(err, broken) || sessions != 3 {
 			t.Fatalf("%d sessions, %v", sessions, err)
 		}
@@ -349,7 +349,7 @@ func TestEachSessionStartsAnew(t *testing.T) {
 			cancel()
 		}
 		return h.Cleanup(s)
-	}})
+	}}, nil)
 	err := g.Consume(ctx, nil, fakeHandler{consume: func(s sarama.ConsumerGroupSession, c sarama.ConsumerGroupClaim) error {
 		for m := range c.Messages() {
 			if n == 2 {
@@ -364,5 +364,35 @@ func TestEachSessionStartsAnew(t *testing.T) {
 	}
 	if len(second.marks) != 0 {
 		t.Fatalf("marks of the first session reached the second: %v", second.marks)
+	}
+}
+
+// TestReady: a session that has been set up counts as ready, one that is over by then does not, and only its own partitions
+// are owned, while it lasts.
+func TestReady(t *testing.T) {
+	ready := 0
+	g := Wrap(nil, func() { ready++ })
+	for _, over := range []bool{true, false} {
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		if over {
+			cancel()
+		}
+		h, s := &handler{ConsumerGroupHandler: fakeHandler{}, group: g}, newSession(ctx, "in", 1, 2)
+		if err := h.Setup(s); err != nil {
+			t.Fatal(err)
+		}
+		if want := map[bool]int{true: 0, false: 1}[over]; ready != want {
+			t.Errorf("over: %t; ready %d times, want %d", over, ready, want)
+		}
+		if !g.Active() || !g.Owns(2) || g.Owns(3) {
+			t.Error("owns the wrong partitions")
+		}
+		if err := h.Cleanup(s); err != nil {
+			t.Fatal(err)
+		}
+		if g.Active() || g.Owns(2) {
+			t.Error("owns partitions without a session")
+		}
 	}
 }

@@ -95,7 +95,7 @@ func runGoka(t *testing.T, gated bool, skip int64, complete func(finish []goka.P
 		return errors.Join(err, h.Cleanup(raw))
 	}}
 	if gated {
-		group = Wrap(group)
+		group = Wrap(group, nil)
 	}
 	callback := func(ctx goka.Context, _ any) {
 		if ctx.Offset() == skip {

@@ -84,23 +84,26 @@ func (r *Registry) Acked(topic string, partition int32, offset int64) {
 	}
 }
 
-// Recoveries calls f with every store: the changelog offset that it holds, the end that its recovery had to reach, and
+// Recoveries calls f with every open store: the changelog offset that it holds, the end that its recovery had to reach, and
 // whether it is recovered.
 func (r *Registry) Recoveries(f func(topic string, partition int32, offset, end int64, done bool)) {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
 	for k, s := range r.stores {
+		if s.isClosed() { // its partition is somebody else's now
+			continue
+		}
 		end := r.ends[k].end
 		f(k.topic, k.partition, s.Offset(), end, r.ends[k].done)
 	}
 }
 
-// Recovered calls f with every store that is recovered.
+// Recovered calls f with every open store that is recovered.
 func (r *Registry) Recovered(f func(*Store)) {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
 	for k, s := range r.stores {
-		if r.ends[k].done {
+		if r.ends[k].done && !s.isClosed() {
 			f(s)
 		}
 	}

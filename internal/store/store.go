@@ -164,7 +164,9 @@ func (s *Store) open() (reason string, err error) {
 		BlockCacher:            s.opts.Blocks,
 		BlockCacheCapacity:     2 << 20, // of a store that shares none
 		CompactionTableSize:    4 << 20,
-		CompactionL0Trigger:    8,
+		CompactionL0Trigger:    12,
+		WriteL0SlowdownTrigger: 24,
+		WriteL0PauseTrigger:    48,
 		CompactionTotalSize:    32 << 20, // of level 1: each level that there is not saves writing all of it again
 		DisableSeeksCompaction: true,     // look-ups for what is not there are no reason to write tables anew
 		OpenFilesCacheCapacity: 64,
@@ -317,6 +319,15 @@ func (s *Store) Close() error {
 		err = errors.Join(err, s.db.Close(), s.files.Close())
 	})
 	return err
+}
+
+func (s *Store) isClosed() bool {
+	select {
+	case <-s.stop:
+		return true
+	default:
+		return false
+	}
 }
 
 // Get returns a row, or nil if there is none. The caller must not change the bytes.

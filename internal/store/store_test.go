@@ -278,8 +278,18 @@ func TestRegistry(t *testing.T) {
 	if !done() {
 		t.Fatal("not done")
 	}
+	recovered := func() (n int) {
+		r.Recovered(func(*Store) { n++ })
+		return n
+	}
+	if n := recovered(); n != 1 {
+		t.Fatalf("%d stores are recovered", n)
+	}
 	// The store of the next assignment must not be called recovered by what was asked for the last one.
 	must(t, st.Close())
+	if recovered() != 0 || done() {
+		t.Fatal("a closed store is reported")
+	}
 	again, err := r.Build("a", 1)
 	must(t, err)
 	defer r.Close()

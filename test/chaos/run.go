@@ -241,6 +241,7 @@ func (r *run) ready(ctx context.Context) error {
 			}
 			if time.Now().After(end) {
 				r.journal.wrong("%s is not ready within %s: %v", m.name, readyDeadline, err)
+				r.evidence(nil)
 				break
 			}
 			select {

@@ -1,0 +1,100 @@
+package store
+
+import (
+	"encoding/binary"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// The benchmarks work as a table's partitions do: several stores at once, that share their memory. They report the CPU time
+// of the whole process as well, because most of the work is LevelDB's, beside.
+
+const (
+	benchStores = 4
+	benchRows   = 100_000 // of each store
+	benchBytes  = 250     // of each row
+)
+
+// BenchmarkRestoreRows puts rows that are not there yet, as a recovery does.
+func BenchmarkRestoreRows(b *testing.B) {
+	for b.Loop() {
+		benchmarkRows(b, benchStore(b), 1)
+	}
+}
+
+// BenchmarkUpdateRows puts every row twice, in no order.
+func BenchmarkUpdateRows(b *testing.B) {
+	for b.Loop() {
+		benchmarkRows(b, benchStore(b), 2)
+	}
+}
+
+func benchStore(b *testing.B) []*Store {
+	shared := Options{Cache: NewBudget(32 << 20), Blocks: NewBlocks(16 << 20)}
+	stores := make([]*Store, benchStores)
+	for i := range stores {
+		o := options(b.TempDir())
+		o.Cache, o.Blocks = shared.Cache, shared.Blocks
+		o.Changelog.End = benchRows
+		s, err := Open(o)
+		if err != nil {
+			b.Fatal(err)
+		}
+		stores[i] = s
+	}
+	return stores
+}
+
+func benchmarkRows(b *testing.B, stores []*Store, rounds int) {
+	before, began := cpu(b), time.Now()
+	var working sync.WaitGroup
+	for i, s := range stores {
+		working.Go(func() {
+			rnd := rand.New(rand.NewPCG(1, uint64(i)))
+			filler := make([]byte, benchBytes/2)
+			for n := range rounds * benchRows {
+				key := fmt.Sprintf("user-%08d", rnd.IntN(benchRows))
+				if rounds == 1 {
+					key = fmt.Sprintf("user-%08d", (n*7919)%benchRows)
+				}
+				if _, err := s.Get(key); err != nil {
+					b.Error(err)
+					return
+				}
+				row := make([]byte, benchBytes)
+				for j := range filler { // half of it can be compressed, as with names
+					filler[j] = byte(rnd.Uint32())
+				}
+				copy(row, filler)
+				binary.BigEndian.PutUint64(row, uint64(n))
+				if err := s.Set(key, row); err != nil {
+					b.Error(err)
+					return
+				}
+				s.Applied(int64(n))
+			}
+		})
+	}
+	working.Wait()
+	rows := float64(len(stores) * rounds * benchRows)
+	b.ReportMetric(rows/time.Since(began).Seconds(), "rows/s")
+	for _, s := range stores {
+		if err := s.Close(); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric((cpu(b)-before).Seconds()*1e9/rows, "cpu-ns/row")
+}
+
+// cpu returns how much CPU time the process has used.
+func cpu(b *testing.B) time.Duration {
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		b.Fatal(err)
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
