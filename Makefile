@@ -6,7 +6,7 @@ GOVULNCHECK := go run golang.org/x/vuln/cmd/govulncheck@v1.9.0
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 FUZZTIME ?= 10s
 
-.PHONY: build test race lint fmt vet staticcheck tidy vuln kafka model chaos fuzz bench microbench demo clean
+.PHONY: build test race lint fmt vet staticcheck tidy vuln kafka model chaos browser api fuzz bench microbench demo clean
 
 build:
 	CGO_ENABLED=0 go build -trimpath -ldflags="-s -w -X main.version=$(VERSION)" -o bin/potok ./cmd/potok
@@ -51,6 +51,19 @@ model:
 
 chaos:
 	POTOK_REQUIRE_KAFKA=1 POTOK_CHAOS_DURATION=5m go test -count=1 -timeout 20m -run '^TestChaos$$' ./test/chaos
+
+# The page in Debian's Chromium, or the one that POTOK_CHROMIUM names: needs Node.js 20 or later and npm.
+browser:
+	cd test/browser && npm ci --ignore-scripts --no-audit --no-fund --silent && npm test --silent
+
+# What a view answers against its own description: needs Python 3.11 or later with venv.
+api: .venv/bin/schemathesis
+	POTOK_REQUIRE_API=1 go test -count=1 -timeout 10m ./test/api
+
+.venv/bin/schemathesis: test/api/requirements.txt
+	python3 -m venv .venv
+	.venv/bin/pip install --quiet --disable-pip-version-check -r $<
+	@touch $@
 
 fuzz: # go test fuzzes one target at a time
 	@go list -f '{{if or .TestGoFiles .XTestGoFiles}}{{.ImportPath}}{{end}}' ./... | while read -r pkg; do \

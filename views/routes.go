@@ -125,6 +125,12 @@ func finish(spec *huma.OpenAPI, auth bool) {
 	for path, item := range spec.Paths {
 		if auth && path != "/healthz" && path != "/readyz" && path != "/" {
 			item.Get.Security = []map[string][]string{{"bearer": {}}}
+			if item.Get.Responses["401"] == nil { // what is served without huma asks for the token, too
+				item.Get.Responses["401"] = &huma.Response{
+					Description: http.StatusText(http.StatusUnauthorized),
+					Content:     spec.Paths["/v1/stats"].Get.Responses["401"].Content,
+				}
+			}
 		}
 		for status, r := range item.Get.Responses {
 			if status == "304" {

@@ -11,9 +11,14 @@ function askToken() {
   asking ??= new Promise((resolve) => {
     document.getElementById("login-error").textContent = sessionStorage.getItem(tokenKey) ? t("wrongToken") : "";
     const done = () => {
-      if (!input.value) return;
-      sessionStorage.setItem(tokenKey, input.value.trim());
+      const token = input.value.trim();
+      if (!token) return;
       input.value = "";
+      if (!/^[!-~]+$/.test(token)) { // no header can carry it, so the view can't be asked
+        document.getElementById("login-error").textContent = t("wrongToken");
+        return;
+      }
+      sessionStorage.setItem(tokenKey, token);
       asking = null;
       login.close();
       resolve();
@@ -31,7 +36,7 @@ export async function request(path, options = {}) {
     const headers = { ...options.headers, ...(token ? { Authorization: `Bearer ${token}` } : {}) };
     const resp = await fetch(path, { ...options, headers, cache: "no-store" });
     if (resp.status !== 401) return resp;
-    await askToken();
+    if (sessionStorage.getItem(tokenKey) === token) await askToken(); // else another request has asked meanwhile
   }
 }
 
