@@ -7,57 +7,69 @@ import (
 	"time"
 
 	"github.com/potok-streams/potok/codecs"
-	"github.com/tidwall/btree"
 )
 
-// flushChunk is how many rows are put into the orders before readers get their turn.
+// flushChunk is how many rows are brought up to date before readers get their turn.
 const flushChunk = 500
 
-// Index keeps in memory what listing, searching and streaming need: every row's identity, name, email and counts, in all
-// orders. Telling it of a row only notes the newest state; the orders are brought up to date by whoever reads them next, so
-// that rows that change often cost little, and so does a restore. All methods may be called concurrently; those of one row
-// come in its order.
+// spareRows is up to how many rows the map of a flush is used again for the next but one: clearing it costs its size.
+const spareRows = 50_000
+
+// Index keeps in memory what listing, searching and streaming need: every row's identity, name, email and counts, the orders
+// that are asked for, and the text index once somebody searches. Telling it of a row only notes the newest state; all else
+// is brought up to date by whoever reads next, so that rows that change often cost little, and so does a restore. All
+// methods may be called concurrently; those of one row come in its order.
 type Index struct {
 	epoch string
 
 	feed    sync.Mutex
-	pending map[string]state // by user_id: told, not yet in the orders
+	pending map[string]state // by user_id: told, not yet in the rows
+	spare   map[string]state // empty, or nil
 	dirty   chan struct{}    // holds one token when something changed
 
-	flushing sync.Mutex // held while pending moves into the orders
+	flushing sync.Mutex // held while rows change; who holds it may read what follows without mu
 	updates  updates
 
 	mu       sync.RWMutex // guards what follows
 	complete orders       // result A
 	rest     orders       // users without events, and events without a user
-	changes  *btree.BTreeG[change]
-	rows     map[string]*row // by user_id
+	changes  changes
+	rows     map[string]*slot // by user_id
+	slabs    [][]slot         // the same rows, in the order in which they came; none ever leaves
 	seq      uint64
 	totals   totals
+	texts    *texts // nil: nobody has searched yet
 
 	counts counts
 }
 
-// updates is what bringing the orders up to date has cost.
+// slot is a row and its place in the text index.
+type slot struct {
+	row
+	doc uint32 // says something only if texts.has it
+}
+
+// slabRows is how many rows are allocated together.
+const slabRows = 512
+
+// updates is what bringing the rows and orders up to date has cost.
 type updates struct{ rows, nanoseconds atomic.Int64 }
 
 // totals are figures over all rows.
 type totals struct {
 	known           int
+	complete        int
 	eventsOfUnknown uint64
 }
 
 // NewIndex returns an empty index with an epoch of its own: positions in its order of changes mean nothing to another.
 func NewIndex() *Index {
 	return &Index{
-		epoch:    rand.Text(),
-		pending:  make(map[string]state),
-		dirty:    make(chan struct{}, 1),
-		complete: newOrders(),
-		rest:     newOrders(),
-		changes:  newChanges(),
-		rows:     make(map[string]*row),
-		counts:   newCounts(),
+		epoch:   rand.Text(),
+		pending: make(map[string]state),
+		dirty:   make(chan struct{}, 1),
+		rows:    make(map[string]*slot),
+		counts:  newCounts(),
 	}
 }
 
@@ -81,7 +93,7 @@ func (x *Index) touch() {
 	}
 }
 
-// flush brings the orders up to date with all that was told before the call.
+// flush brings the rows, and the orders that are there, up to date with all that was told before the call.
 func (x *Index) flush() {
 	x.flushing.Lock()
 	defer x.flushing.Unlock()
@@ -91,19 +103,31 @@ func (x *Index) flush() {
 		x.feed.Unlock()
 		return
 	}
-	x.pending = make(map[string]state)
+	if x.pending, x.spare = x.spare, nil; x.pending == nil {
+		x.pending = make(map[string]state)
+	}
 	x.feed.Unlock()
 	begin := time.Now()
-	defer func() {
-		x.updates.rows.Add(int64(len(told)))
-		x.updates.nanoseconds.Add(int64(time.Since(begin)))
-	}()
+	n := len(told)
+	x.apply(told)
+	x.updates.rows.Add(int64(n))
+	x.updates.nanoseconds.Add(int64(time.Since(begin)))
+	if n <= spareRows {
+		clear(told)
+		x.spare = told
+	}
+}
 
+// apply makes told the states of their rows. Whoever calls it holds flushing.
+func (x *Index) apply(told map[string]state) {
 	x.mu.Lock()
-	if len(told) >= bulkRows && len(told) > len(x.rows)/2 {
-		x.rebuild(told)
-		x.mu.Unlock()
+	defer x.mu.Unlock()
+	if len(told) >= bulkRows && len(x.rows) == 0 {
+		x.rebuild(told) // a restore: its first readers should not wait for one order after the other
 		return
+	}
+	if len(told) >= bulkRows && len(told) > len(x.rows)/2 {
+		x.complete, x.rest = orders{}, orders{} // sorting all rows anew, when somebody asks, costs less than moving half of them
 	}
 	n := 0
 	for _, s := range told {
@@ -113,7 +137,8 @@ func (x *Index) flush() {
 			x.mu.Lock()
 		}
 	}
-	x.mu.Unlock()
+	x.complete.dropUnasked()
+	x.rest.dropUnasked()
 }
 
 func (x *Index) side(s *state) *orders {
@@ -126,46 +151,64 @@ func (x *Index) side(s *state) *orders {
 // put makes s the state of its row.
 func (x *Index) put(s state) {
 	r := x.rows[s.id()]
-	switch {
-	case r == nil:
+	if r == nil {
 		r = x.newRow(s)
 		x.side(&s).insert(r)
-	case r.state == s:
+		x.record(r)
+		return
+	}
+	if r.state == s {
 		return // written anew, or newer only in what nobody sees
-	default:
-		x.totals.add(&r.state, -1)
-		if was, is := x.side(&r.state), x.side(&s); was != is {
-			was.remove(r)
-			r.state = s
-			is.insert(r)
-		} else {
-			is.update(r, s)
-		}
+	}
+	x.totals.add(&r.state, -1)
+	texts := r.known != s.known || r.nameLen != s.nameLen || r.text != s.text
+	if !texts {
+		s.text = r.text // equal; the new one is garbage already now, and not when the old one is old
+	}
+	if was, is := x.side(&r.state), x.side(&s); was != is {
+		was.remove(r)
+		r.state = s
+		is.insert(r)
+	} else {
+		is.update(r, s)
+	}
+	if texts && x.texts != nil {
+		x.retext(r)
 	}
 	x.record(r)
 }
 
-func (x *Index) newRow(s state) *row {
-	r := &row{state: s}
+// newRow makes a row that is in no order yet.
+func (x *Index) newRow(s state) *slot {
+	last := len(x.slabs) - 1
+	if last < 0 || len(x.slabs[last]) == slabRows {
+		x.slabs = append(x.slabs, make([]slot, 0, slabRows))
+		last++
+	}
+	x.slabs[last] = append(x.slabs[last], slot{row: row{state: s}}) // never moves: it has its capacity
+	r := &x.slabs[last][len(x.slabs[last])-1]
 	x.rows[r.id()] = r
+	if x.texts != nil {
+		x.texts.add(r)
+	}
 	return r
 }
 
 // record counts a row's new state and makes it the latest change.
-func (x *Index) record(r *row) {
+func (x *Index) record(r *slot) {
 	x.totals.add(&r.state, 1)
-	if r.seq != 0 {
-		x.changes.Delete(change{seq: r.seq})
-		r.seq = 0
-	}
 	if r.complete() {
 		x.seq++
-		r.seq = x.seq
-		x.changes.Set(change{r.seq, r})
+		x.changes.add(x.seq, r)
+	} else {
+		x.changes.remove(r)
 	}
 }
 
 func (t *totals) add(s *state, sign int) {
+	if s.complete() {
+		t.complete += sign
+	}
 	if s.known {
 		t.known += sign
 	} else {
@@ -179,7 +222,7 @@ func (x *Index) changed(after uint64, n int) (ids []string, position uint64) {
 	x.mu.RLock()
 	defer x.mu.RUnlock()
 	position = x.seq
-	x.changes.Ascend(change{seq: after + 1}, func(c change) bool {
+	x.changes.after(after, func(c change) bool {
 		if len(ids) == n {
 			return false
 		}
@@ -208,11 +251,12 @@ type Sizes struct {
 	EventsOfUnknown uint64 // events whose user is not known
 }
 
-// sizes counts the rows that are in the orders.
+// sizes counts the rows that are up to date.
 func (x *Index) sizes() Sizes {
 	x.mu.RLock()
 	defer x.mu.RUnlock()
-	return Sizes{Known: x.totals.known, Complete: x.complete.len(), Rest: x.rest.len(), EventsOfUnknown: x.totals.eventsOfUnknown}
+	t := &x.totals
+	return Sizes{Known: t.known, Complete: t.complete, Rest: len(x.rows) - t.complete, EventsOfUnknown: t.eventsOfUnknown}
 }
 
 // Sizes counts the rows told so far.

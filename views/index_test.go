@@ -302,7 +302,8 @@ func BenchmarkRestore(b *testing.B) {
 	runtime.KeepAlive(x)
 }
 
-// BenchmarkList asks for pages of a table of 200,000 rows; nothing is found by the search, so that it reads all rows.
+// BenchmarkList asks for pages of a table of 200,000 rows; nothing is found by the search, which reads all rows until the text
+// index is there.
 func BenchmarkList(b *testing.B) {
 	x := NewIndex()
 	for i := range 200_000 {

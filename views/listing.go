@@ -2,11 +2,9 @@ package views
 
 import (
 	"context"
-
-	"github.com/tidwall/btree"
 )
 
-// scanChunk is how many rows a search reads before writers get their turn.
+// scanChunk is how many rows are read before writers get their turn.
 const scanChunk = 1000
 
 // listing is a question for one page.
@@ -21,49 +19,81 @@ type listing struct {
 
 // list returns the page's rows as the index knows them, and whether there are more after it.
 func (x *Index) list(ctx context.Context, l listing) (page []state, more bool, err error) {
-	read := 0
-	if l.cost != nil {
-		defer func() { l.cost(read) }()
-	}
 	x.flush()
-	want := l.limit + 1
-	for after := l.after; ; {
-		n := want - len(page)
-		if l.match != nil {
-			n = scanChunk
-		}
-		chunk := x.chunk(l.by, l.all, after, n)
-		read += len(chunk)
+	w := walk{x: x, listing: l, want: l.limit + 1}
+	if l.cost != nil {
+		defer func() { l.cost(w.read) }()
+	}
+	if l.match == nil {
+		err = w.on(ctx, w.want)
+	} else {
+		err = w.search(ctx)
+	}
+	if err != nil {
+		return nil, false, err // the client has gone
+	}
+	if len(w.page) > l.limit {
+		return w.page[:l.limit], true, nil
+	}
+	return w.page, false, nil
+}
+
+// walk reads rows in an order until a page is full. It is at a place in the order and not at a row, which may move.
+type walk struct {
+	x *Index
+	listing
+	want int // rows for the page, and one to know whether there are more
+
+	page []state
+	read int
+	end  bool // the page is full, or there is nothing after it
+}
+
+// on reads up to n more rows.
+func (w *walk) on(ctx context.Context, n int) error {
+	for n > 0 && !w.end {
+		size := min(n, scanChunk, w.read+2*w.want) // few at first: a search for what is everywhere is soon done
+		chunk := w.x.chunk(w.by, w.all, w.after, size)
 		for i := range chunk {
-			if l.match == nil || l.match.matches(&chunk[i]) {
-				page = append(page, chunk[i])
+			w.read++
+			w.after = &chunk[i]
+			if w.match == nil || w.match.matches(&chunk[i]) {
+				w.page = append(w.page, chunk[i])
 			}
-			if len(page) == want {
-				return page[:l.limit], true, nil
+			if len(w.page) == w.want {
+				w.end = true
+				return nil
 			}
 		}
-		if len(chunk) < n {
-			return page, false, nil
+		if len(chunk) < size {
+			w.end = true
+			return nil
 		}
-		after = &chunk[len(chunk)-1]
+		n -= size
 		if err := ctx.Err(); err != nil {
-			return nil, false, err // the client has gone
+			return err
 		}
 	}
+	return nil
 }
 
 // chunk returns up to n rows behind a place in an order.
 func (x *Index) chunk(by Sort, all bool, after *state, n int) []state {
-	x.mu.RLock()
+	complete, rest := x.with(by, all)
 	defer x.mu.RUnlock()
-	a := ascend(x.complete.tree(by), by, after, n)
+	a := complete.after(by, after, n)
 	if !all {
 		return a
 	}
-	return merge(by, a, ascend(x.rest.tree(by), by, after, n), n)
+	return merge(by, a, rest.after(by, after, n), n)
 }
 
-func ascend(t *btree.BTreeG[entry], by Sort, after *state, n int) (out []state) {
+// after returns up to n rows behind a place.
+func (t *tree) after(by Sort, after *state, n int) []state {
+	out := make([]state, 0, min(n, t.Len()))
+	if by != t.by {
+		return t.ascendCounts(after, n, out)
+	}
 	if after == nil {
 		t.Scan(func(e entry) bool {
 			out = append(out, e.row.state)
@@ -71,17 +101,59 @@ func ascend(t *btree.BTreeG[entry], by Sort, after *state, n int) (out []state) 
 		})
 		return out
 	}
-	place, first := by.entry(&row{state: *after}), true
+	place := by.entry(&slot{row: row{state: *after}})
 	t.Ascend(place, func(e entry) bool {
-		if first {
-			if first = false; !t.Less(place, e) {
-				return true // the place itself
-			}
+		if t.Less(place, e) { // else it is the place itself
+			out = append(out, e.row.state)
 		}
-		out = append(out, e.row.state)
 		return len(out) < n
 	})
 	return out
+}
+
+// ascendCounts appends the rows behind a place by event_count to out, from the tree of -event_count. Rows of one count are in
+// the same order there, by user_id; only the counts go the other way. So it goes on from the last count to the first, and
+// through the rows of each as they are.
+func (t *tree) ascendCounts(after *state, n int, out []state) []state {
+	last, ok := t.Max()
+	if !ok {
+		return out
+	}
+	place, behind := firstOf(last), after != nil
+	if behind {
+		place = t.by.entry(&slot{row: row{state: *after}})
+	}
+	for n > 0 {
+		t.Ascend(place, func(e entry) bool {
+			if e.major != place.major {
+				return false
+			}
+			if !behind || t.Less(place, e) {
+				out = append(out, e.row.state)
+			}
+			return len(out) < n
+		})
+		if len(out) >= n {
+			break
+		}
+		first, found := firstOf(place), false
+		t.Descend(first, func(e entry) bool {
+			if found = e.major != first.major; found {
+				place = firstOf(e)
+			}
+			return !found // a row with the empty id is at the very place
+		})
+		if !found {
+			break
+		}
+		behind = false
+	}
+	return out
+}
+
+// firstOf returns where the rows of an entry's count begin: at the empty id.
+func firstOf(e entry) entry {
+	return entry{e.major, 0, &slot{row: row{state: state{count: e.row.count}}}}
 }
 
 func merge(by Sort, a, b []state, n int) []state {

@@ -35,7 +35,7 @@ func newMetrics(cfg Config, f *frames) (*metrics, error) {
 			Buckets: prometheus.ExponentialBuckets(0.0005, 3, 10),
 		}, []string{"route", "code"}),
 		pages: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Name: "potok_http_page_read_rows", Help: "Rows of the index read for a page of users: about the page for a list, all up to the page's end for a search.",
+			Name: "potok_http_page_read_rows", Help: "Rows of the index read for a page of users: about the page for a list, the rows that were tested for a search.",
 			Buckets: prometheus.ExponentialBuckets(1, 10, 8),
 		}, []string{"kind"}),
 		streams: prometheus.NewCounter(prometheus.CounterOpts{

@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"encoding/binary"
 	"math"
+	"slices"
+	"sync/atomic"
 
 	"github.com/tidwall/btree"
 )
@@ -12,11 +14,11 @@ import (
 // miss or two, and at a million rows that is what inserting consists of.
 type entry struct {
 	major, minor uint64
-	row          *row
+	row          *slot
 }
 
 // entry returns the place of a row in the state that r has; the numbers never contradict compare.
-func (o Sort) entry(r *row) entry {
+func (o Sort) entry(r *slot) entry {
 	s := &r.state
 	switch o {
 	case ByEventCountDesc:
@@ -47,11 +49,6 @@ func prefix(s string, from int) uint64 {
 	return binary.BigEndian.Uint64(b[:])
 }
 
-// orders holds the same rows in every order. The trees do not lock: Index.mu does.
-type orders struct {
-	trees [5]*btree.BTreeG[entry] // as sorts has them
-}
-
 // compareEntries orders rows by their places.
 func (o Sort) compareEntries(a, b entry) int {
 	switch {
@@ -68,11 +65,35 @@ func (o Sort) compareEntries(a, b entry) int {
 	}
 }
 
-func newTree(by Sort) *btree.BTreeG[entry] {
-	less := func(a, b entry) bool { return by.compareEntries(a, b) < 0 }
-	return btree.NewBTreeGOptions(less, btree.Options{NoLocks: true, Degree: 32})
+// tree is the rows in one order.
+type tree struct {
+	*btree.BTreeG[entry]
+	by    Sort
+	asked atomic.Bool // since the last look
+	moves int         // rows put in, or taken out, since somebody asked
 }
 
+func newTree(by Sort) *tree {
+	less := func(a, b entry) bool { // nearly every comparison ends at the first or the second line
+		if a.major != b.major {
+			return a.major < b.major
+		}
+		if a.minor != b.minor {
+			return a.minor < b.minor
+		}
+		return a.row != b.row && by.less(&a.row.state, &b.row.state)
+	}
+	return &tree{BTreeG: btree.NewBTreeGOptions(less, btree.Options{NoLocks: true, Degree: 32}), by: by}
+}
+
+// orders holds the same rows in every order that somebody asks for; nil: nobody does. Keeping an order costs each update of a
+// row two ways down a tree, which is most of what an update costs, and making it anew sorts all rows once. The trees do not
+// lock: Index.mu does.
+type orders struct {
+	trees [5]*tree // as sorts has them
+}
+
+// newOrders returns all of them, empty.
 func newOrders() (o orders) {
 	for i, by := range sorts() {
 		o.trees[i] = newTree(by)
@@ -80,51 +101,126 @@ func newOrders() (o orders) {
 	return o
 }
 
-func (o *orders) tree(by Sort) *btree.BTreeG[entry] {
-	for i, s := range sorts() {
-		if s == by {
-			return o.trees[i]
+// treeOf returns which tree has an order. The smallest counts are at the end of the tree of the largest: one tree does for
+// both, see ascendCounts.
+func treeOf(by Sort) int {
+	if by == ByEventCount {
+		by = ByEventCountDesc
+	}
+	all := sorts()
+	return max(0, slices.Index(all[:], by))
+}
+
+func (o *orders) insert(r *slot) {
+	for _, t := range o.trees {
+		if t != nil {
+			t.Set(t.by.entry(r))
+			t.moves++
 		}
 	}
-	return o.trees[0]
 }
 
-func (o *orders) len() int { return o.trees[0].Len() }
-
-func (o *orders) insert(r *row) {
-	for i, by := range sorts() {
-		o.trees[i].Set(by.entry(r))
-	}
-}
-
-func (o *orders) remove(r *row) {
-	for i, by := range sorts() {
-		o.trees[i].Delete(by.entry(r))
+func (o *orders) remove(r *slot) {
+	for _, t := range o.trees {
+		if t != nil {
+			t.Delete(t.by.entry(r))
+			t.moves++
+		}
 	}
 }
 
 // update gives a row its new state and moves it where its key changed.
-func (o *orders) update(r *row, s state) {
+func (o *orders) update(r *slot, s state) {
 	var moved [5]bool
-	for i, by := range sorts() {
-		if moved[i] = by.compare(&r.state, &s) != 0; moved[i] {
-			o.trees[i].Delete(by.entry(r))
+	for i, t := range o.trees {
+		if t == nil {
+			continue
+		}
+		if moved[i] = t.by.compare(&r.state, &s) != 0; moved[i] {
+			t.Delete(t.by.entry(r))
+			t.moves += 2
 		}
 	}
 	r.state = s
-	for i, by := range sorts() {
+	for i, t := range o.trees {
 		if moved[i] {
-			o.trees[i].Set(by.entry(r))
+			t.Set(t.by.entry(r))
 		}
 	}
 }
 
-// change is a row's place in the order of changes.
-type change struct {
-	seq uint64
-	row *row
+// dropUnasked gives up the orders that nobody has asked for while they were kept at the cost of about four times what it
+// takes to sort all rows: whoever asks again waits once. So rows that stream in with nobody looking cost no order, and
+// who looks now and then seldom waits.
+func (o *orders) dropUnasked() {
+	for i, t := range o.trees {
+		switch {
+		case t == nil || t.moves < bulkRows+4*t.Len():
+		case t.asked.Swap(false):
+			t.moves = 0
+		default:
+			o.trees[i] = nil
+		}
+	}
+	o.trees[treeByCount] = nil // rebuild makes it; the other one does
 }
 
-func newChanges() *btree.BTreeG[change] {
-	return btree.NewBTreeGOptions(func(a, b change) bool { return a.seq < b.seq }, btree.Options{NoLocks: true, Degree: 32})
+// treeByCount is the tree that treeOf never needs.
+const treeByCount = 3
+
+// with returns the index locked for reading, with the order there for the rows of result A and, if all, for the others. The
+// caller unlocks.
+func (x *Index) with(by Sort, all bool) (complete, rest *tree) {
+	i := treeOf(by)
+	for {
+		x.mu.RLock()
+		complete, rest = x.complete.trees[i], x.rest.trees[i]
+		if complete != nil && (rest != nil || !all) {
+			complete.asked.Store(true)
+			if all {
+				rest.asked.Store(true)
+			}
+			return complete, rest
+		}
+		x.mu.RUnlock()
+		x.sort(i, all)
+	}
+}
+
+// sort makes an order.
+func (x *Index) sort(i int, all bool) {
+	x.flushing.Lock() // nothing changes, so that there is nothing to make up for
+	defer x.flushing.Unlock()
+	needComplete, needRest := x.complete.trees[i] == nil, all && x.rest.trees[i] == nil
+	by := sorts()[i]
+	var complete, rest []entry
+	if needComplete {
+		complete = make([]entry, 0, x.totals.complete)
+	}
+	for _, slab := range x.slabs {
+		for j := range slab {
+			r := &slab[j]
+			switch {
+			case r.complete() && needComplete:
+				complete = append(complete, by.entry(r))
+			case !r.complete() && needRest:
+				rest = append(rest, by.entry(r))
+			}
+		}
+	}
+	var made orders
+	made.trees[i] = newTree(by)
+	if needComplete {
+		made.load(i, by, complete)
+		x.mu.Lock()
+		x.complete.trees[i] = made.trees[i]
+		x.mu.Unlock()
+	}
+	if needRest {
+		made.trees[i] = newTree(by)
+		made.load(i, by, rest)
+		x.mu.Lock()
+		x.rest.trees[i] = made.trees[i]
+		x.mu.Unlock()
+	}
 }
