@@ -97,15 +97,13 @@ func (p *Processor) Run(ctx context.Context, ready func()) error {
 	})
 	defer stopWatch()
 	// And when it stops it waits a minute for promises that a dead broker will never complete, and as long for a group that
-	// is waiting for somebody else; who has not been let in has nothing to finish.
+	// is waiting for somebody else.
 	defer context.AfterFunc(run, func() {
-		if g := st.group.Load(); g != nil && g.Active() {
-			select {
-			case <-time.After(stopGrace):
-			case <-out.Context().Done():
-			}
+		select {
+		case <-time.After(stopGrace):
+			out.Close()
+		case <-out.Context().Done():
 		}
-		out.Close()
 		st.disconnect()
 	})()
 

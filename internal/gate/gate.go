@@ -43,9 +43,6 @@ func (g *Group) Depth() (records int) {
 	return records
 }
 
-// Active reports whether a session is going on.
-func (g *Group) Active() bool { return g.session.Load() != nil }
-
 // Owns reports whether the present session has a partition of some input.
 func (g *Group) Owns(number int32) bool {
 	if s := g.session.Load(); s != nil {
