@@ -15,6 +15,8 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/potok-streams/potok/test/repository"
 )
 
 // bench is one run of the command: a broker, a directory, the binary of Potok. Its methods are for one goroutine, but for
@@ -42,7 +44,7 @@ func open(ctx context.Context, o options, stdout, stderr io.Writer) (_ *bench, e
 			err = errors.Join(err, b.close())
 		}
 	}()
-	if b.root, err = findRoot(); err != nil {
+	if b.root, err = repository.Root(); err != nil {
 		return nil, err
 	}
 	if b.dir == "" {
@@ -140,22 +142,4 @@ func clean(env []string) []string {
 	return slices.DeleteFunc(slices.Clone(env), func(v string) bool {
 		return strings.HasPrefix(v, "POTOK_") && !strings.HasPrefix(v, "POTOK_KAFKA_") || strings.HasPrefix(v, "KAFKA_")
 	})
-}
-
-// findRoot returns the repository's directory, which is this one or one above it.
-func findRoot() (string, error) {
-	dir, err := os.Getwd()
-	if err != nil {
-		return "", err
-	}
-	for {
-		if _, err := os.Stat(filepath.Join(dir, "test", "kafka", "kafka.sh")); err == nil {
-			return dir, nil
-		}
-		parent := filepath.Dir(dir)
-		if parent == dir {
-			return "", errors.New("run this in Potok's repository")
-		}
-		dir = parent
-	}
 }

@@ -101,8 +101,7 @@ func (s *Rekey) Run(ctx context.Context, ready func()) (err error) {
 		defer time.AfterFunc(closeGrace, disconnect).Stop()
 		l.consumer.CloseAllowingRebalance()
 	}()
-	go s.watchTopic(ctx, admin, topic, cancel)
-	go s.watchGroup(ctx, admin, l.consumer)
+	go s.watch(ctx, admin, topic, l.consumer, cancel)
 
 	err = l.run(ctx)
 	if err == nil && ctx.Err() != nil {
@@ -135,75 +134,55 @@ func (s *Rekey) awaitTopic(ctx context.Context, admin *kadm.Client) (codecs.Topi
 	}
 }
 
-// watchTopic ends the stage when the topic's id is another one.
-func (s *Rekey) watchTopic(ctx context.Context, admin *kadm.Client, id codecs.TopicID, end context.CancelCauseFunc) {
+// unownedFor is how long a stable group may leave partitions without an owner: a member that gives one up first sends what is
+// pending, and only then joins anew.
+const unownedFor = drainTimeout + 2*time.Second
+
+// watch looks at the raw topic and at the stage's group. It ends the stage when the topic's id is another one, and has the
+// group hand out partitions anew when some have no owner. A group of static members can stay like that
+// for ever: a member that restarts gets its old assignment back without a rebalance, so that neither the second half of a
+// cooperative rebalance comes about, nor one for partitions that were added while the leader was away. All members do it: a join
+// starts a rebalance only when it is the leader's, and nobody knows for sure who that is.
+func (s *Rekey) watch(ctx context.Context, admin *kadm.Client, id codecs.TopicID, consumer *kgo.Client, end context.CancelCauseFunc) {
 	tick := time.NewTicker(topicWatchInterval)
 	defer tick.Stop()
-	for {
+	for owned := time.Now(); ; { // when all partitions were last seen to have an owner
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
 		}
 		topics, err := admin.ListTopics(ctx, s.rawTopic)
-		if err != nil {
-			continue // the consumer has its own way to fail
+		t, ok := topics[s.rawTopic]
+		if err != nil || !ok || t.Err != nil {
+			owned = time.Now() // the consumer has its own way to fail
+			continue
 		}
-		if t, ok := topics[s.rawTopic]; ok && t.Err == nil && codecs.TopicID(t.ID) != id {
+		if codecs.TopicID(t.ID) != id {
 			s.Logger.Warn("raw topic was deleted and made anew, starting on the new one", "stage", s.name, "topic", s.rawTopic)
 			end(ErrTopicReplaced)
 			return
 		}
-	}
-}
-
-// unownedFor is how long a stable group may leave partitions without an owner: a member that gives one up first sends what is
-// pending, and only then joins anew.
-const unownedFor = drainTimeout + 2*time.Second
-
-// watchGroup has the group hand out partitions anew when some have no owner. A group of static members can stay like that
-// for ever: a member that restarts gets its old assignment back without a rebalance, so that neither the second half of a
-// cooperative rebalance comes about, nor one for partitions that were added while the leader was away. All members do it: a join
-// starts a rebalance only when it is the leader's, and nobody knows for sure who that is.
-func (s *Rekey) watchGroup(ctx context.Context, admin *kadm.Client, consumer *kgo.Client) {
-	tick := time.NewTicker(topicWatchInterval)
-	defer tick.Stop()
-	for since := time.Now(); ; {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
-		if n, err := s.unowned(ctx, admin); err != nil || n == 0 { // without a broker there is nothing to be done about it
-			since = time.Now()
-		} else if time.Since(since) > unownedFor {
+		if n := s.unowned(ctx, admin, len(t.Partitions)); n == 0 {
+			owned = time.Now()
+		} else if time.Since(owned) > unownedFor {
 			s.Logger.Warn("partitions of the raw topic have no owner, the group is made to hand them out", "stage", s.name, "topic", s.rawTopic, "partitions", n)
 			consumer.ForceRebalance()
-			since = time.Now()
+			owned = time.Now()
 		}
 	}
 }
 
-// unowned returns how many partitions of the raw topic are nobody's although the group is stable.
-func (s *Rekey) unowned(ctx context.Context, admin *kadm.Client) (int, error) {
-	topics, err := admin.ListTopics(ctx, s.rawTopic)
-	if err == nil {
-		err = topics.Error()
-	}
-	if err != nil {
-		return 0, err
-	}
+// unowned returns how many of the raw topic's partitions are nobody's although the group is stable, as far as it can be asked.
+func (s *Rekey) unowned(ctx context.Context, admin *kadm.Client, partitions int) int {
 	groups, err := admin.DescribeGroups(ctx, s.group)
 	if err == nil {
 		err = groups.Error()
 	}
-	if err != nil {
-		return 0, err
+	if err != nil || groups[s.group].State != "Stable" {
+		return 0
 	}
-	if groups[s.group].State != "Stable" {
-		return 0, nil
-	}
-	return len(topics[s.rawTopic].Partitions) - len(groups.AssignedPartitions()[s.rawTopic]), nil
+	return partitions - len(groups.AssignedPartitions()[s.rawTopic])
 }
 
 func (l *rekeyLoop) consumerOptions() []kgo.Opt {

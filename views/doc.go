@@ -5,7 +5,8 @@
 //
 //   - Rows come from [Lookup], at the moment of the answer. The [Index] only says which rows there are and in what order,
 //     so that a row in an answer may be newer than its place in it, and is never older.
-//   - A page of a listing costs the page, not the table; a search reads the rows that may match, by an index of the texts' trigrams, or rows in order where nearly all do.
+//   - A page of a listing costs the page, not the table; a search reads the rows that may match, by an index of the texts'
+//     trigrams, or rows in order where nearly all do.
 //   - A row that does not change while one follows cursors comes exactly once.
 //   - A stream gives every row's latest state in the end; states in between may be left out. A slow client reads later, a
 //     stalled one is dropped; neither costs the others anything.

@@ -54,15 +54,18 @@ func (p *Processor) repair(ctx context.Context, st *state, touches *toucher, str
 func (p *Processor) patrol(ctx context.Context, st *state, out *producer.Client, ends map[*store.Store]int64) error {
 	ctx, cancel := context.WithTimeout(ctx, patrolEvery)
 	defer cancel()
+	group := st.group.Load()
+	if group == nil {
+		return nil
+	}
 	own := p.group.Graph.GroupTable().Topic()
 	offsets, err := st.admin.ListEndOffsets(ctx, own)
 	if err != nil {
 		return err
 	}
-	if out.Waiting() > 0 || st.group.Load() == nil {
+	if out.Waiting() > 0 {
 		return nil // changelogs that we write to tell by themselves
 	}
-	group := st.group.Load()
 	before := maps.Clone(ends)
 	clear(ends)
 	st.registry.Recovered(func(s *store.Store) {

@@ -4,12 +4,13 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
+
+	"github.com/potok-streams/potok/test/repository"
 )
 
 // workshop is what the seeds of one command have in common: the program, the directory, and the broker if that is shared.
@@ -27,7 +28,7 @@ type workshop struct {
 func newWorkshop(ctx context.Context, o options, stdout io.Writer) (*workshop, error) {
 	w := &workshop{options: o, stdout: stdout, dir: o.out, binary: o.potok}
 	var err error
-	if w.root, err = moduleRoot(); err != nil {
+	if w.root, err = repository.Root(); err != nil {
 		return nil, err
 	}
 	if w.dir == "" {
@@ -56,24 +57,6 @@ func newWorkshop(ctx context.Context, o options, stdout io.Writer) (*workshop, e
 		return nil, err
 	}
 	return w, nil
-}
-
-// moduleRoot looks upwards for the module that has the broker's script.
-func moduleRoot() (string, error) {
-	dir, err := os.Getwd()
-	if err != nil {
-		return "", err
-	}
-	for {
-		if _, err := os.Stat(filepath.Join(dir, "test", "kafka", "kafka.sh")); err == nil {
-			return dir, nil
-		}
-		parent := filepath.Dir(dir)
-		if parent == dir {
-			return "", errors.New("no test/kafka/kafka.sh above the working directory: run this inside the module")
-		}
-		dir = parent
-	}
 }
 
 // borrow returns a broker and what gives it back.
