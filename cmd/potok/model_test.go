@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"maps"
@@ -9,6 +10,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -49,6 +51,8 @@ func envInt(t *testing.T, name string, otherwise int) int {
 	return n
 }
 
+const sessionTimeout = 2 * time.Second
+
 type history struct {
 	t         *testing.T
 	rnd       *rand.Rand
@@ -78,10 +82,11 @@ func newHistory(t *testing.T, seed uint64) *history {
 	h.env = map[string]string{"KAFKA_BOOTSTRAP_SERVERS": strings.Join(c.ListenAddrs(), ",")}
 	h.w = newWorld(t, map[string]string{"KAFKA_BOOTSTRAP_SERVERS": c.ListenAddrs()[0]})
 	h.env = with(t, h.env, t.TempDir())
-	h.env["POTOK_SESSION_TIMEOUT"] = "2s"
+	h.env["POTOK_SESSION_TIMEOUT"] = sessionTimeout.String()
 	for n := range h.dirs {
 		h.dirs[n] = t.TempDir()
 	}
+	h.expel()
 	h.start(0)
 	t.Cleanup(func() {
 		if t.Failed() {
@@ -95,6 +100,50 @@ func (h *history) start(n int) {
 	env := maps.Clone(h.env)
 	env["POTOK_DATA_DIR"] = h.dirs[n]
 	h.instances[n] = start(h.t, env, "process")
+}
+
+// expel does what a coordinator does with members that it has not heard of for longer than their session time-out. kfake
+// forgets it for those whose connection ended while they waited to be let in: they would keep their partitions for ever.
+func (h *history) expel() {
+	var mu sync.Mutex
+	heard := map[string]time.Time{} // by member
+	h.cluster.ControlKey(int16(kmsg.Heartbeat), func(r kmsg.Request) (kmsg.Response, error, bool) {
+		h.cluster.KeepControl()
+		mu.Lock()
+		defer mu.Unlock()
+		heard[r.(*kmsg.HeartbeatRequest).MemberID] = time.Now()
+		return nil, nil, false
+	})
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-time.After(time.Second):
+			}
+			groups, _ := h.w.admin.DescribeGroups(ctx) // what does not answer now is asked again
+			for _, g := range groups {
+				for _, m := range g.Members {
+					mu.Lock()
+					if _, ok := heard[m.MemberID]; !ok || g.State != "Stable" {
+						heard[m.MemberID] = time.Now() // who waits for the others sends no heartbeats
+					}
+					silent := time.Since(heard[m.MemberID])
+					mu.Unlock()
+					if silent > 2*sessionTimeout {
+						leave := kmsg.NewPtrLeaveGroupRequest()
+						leave.Group = g.Group
+						leave.Members = []kmsg.LeaveGroupRequestMember{{MemberID: m.MemberID, InstanceID: m.InstanceID}}
+						_, _ = leave.RequestWith(ctx, h.w.client)
+					}
+				}
+			}
+		}
+	}()
+	h.t.Cleanup(func() { cancel(); <-done })
 }
 
 // step does one thing at random.

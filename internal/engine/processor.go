@@ -29,7 +29,7 @@ type Group struct {
 
 const (
 	changelogLinger = 2 * time.Millisecond // a row that changes again at once goes out once
-	stopGrace       = 3 * time.Second      // for promises, when a processor stops
+	stopGrace       = 2 * time.Second      // for promises, when a processor stops; three tiers share ten seconds
 )
 
 // Processor runs one [Group].

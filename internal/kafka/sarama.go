@@ -11,6 +11,9 @@ import (
 	"github.com/xdg-go/scram"
 )
 
+// metadataPause is between attempts to find out what the brokers have.
+const metadataPause = 250 * time.Millisecond
+
 // Sarama returns a new configuration for goka's consumers and topic manager; goka's builders write into what they are
 // given, so that each gets its own. instance is the static group member's name; empty: a dynamic member. alive, if not
 // nil, is called when the group's coordinator has answered, with the time when it was asked, and with the zero time when
@@ -29,6 +32,13 @@ func (c Config) Sarama(ctx context.Context, instance string, alive func(asked ti
 	s.ApiVersionsRequest = false
 	s.Metadata.AllowAutoTopicCreation = false
 	s.Metadata.RefreshFrequency = time.Minute
+	// Once nothing can be connected any more, the pauses between attempts, which don't look at ctx, are what holds up a stop.
+	s.Metadata.Retry.BackoffFunc = func(int, int) time.Duration {
+		if ctx.Err() != nil {
+			return 0
+		}
+		return metadataPause
+	}
 	s.ChannelBufferSize = 1024
 	s.Consumer.Offsets.Initial = sarama.OffsetOldest
 	s.Consumer.Offsets.AutoCommit.Interval = 200 * time.Millisecond
