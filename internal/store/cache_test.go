@@ -6,16 +6,19 @@ import (
 	"testing"
 )
 
-// TestCacheAgainstDisk writes and reads with a cache that is far too small, against a map.
+// TestCacheAgainstDisk writes and reads with a cache that is far too small, against a map, before and after loading has ended.
 func TestCacheAgainstDisk(t *testing.T) {
 	budget := NewBudget(4 << 10)
-	s, err := Open(Options{Dir: t.TempDir(), Changelog: Changelog{Topic: "t", End: 1}, Cache: budget})
+	s, err := Open(Options{Dir: t.TempDir(), Changelog: Changelog{Topic: "t", End: minLoad}, Cache: budget})
 	if err != nil {
 		t.Fatal(err)
 	}
 	want := map[string]string{}
 	rnd := rand.New(rand.NewPCG(1, 1))
 	for n := range 20_000 {
+		if n == 10_000 {
+			must(t, s.loaded())
+		}
 		key := fmt.Sprint(rnd.IntN(200))
 		switch rnd.IntN(6) {
 		case 0:

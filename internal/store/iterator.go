@@ -15,9 +15,14 @@ func (s *Store) Iterator() (storage.Iterator, error) { return s.IteratorWithRang
 // IteratorWithRange returns the rows with start <= key < limit; nil leaves a side open. (goka's own storage takes a nil
 // limit for a prefix scan; this one does not.)
 func (s *Store) IteratorWithRange(start, limit []byte) (storage.Iterator, error) {
+	if err := s.loaded(); err != nil { // later it would take the database from under the iterator
+		return nil, err
+	}
 	if err := s.flush(); err != nil {
 		return nil, err
 	}
+	s.disk.RLock()
+	defer s.disk.RUnlock()
 	r := util.BytesPrefix([]byte(rowPrefix))
 	r.Start = append(r.Start, start...)
 	if limit != nil {

@@ -86,17 +86,18 @@ func (s *Store) GetOffset(def int64) (int64, error) {
 func (s *Store) SetOffset(int64) error { return nil }
 
 // Recovered checks that the changelog was read to the end that the recovery had set out for: goka also calls a recovery
-// done when its consumer has just gone away.
+// done when its consumer has just gone away. If it was, the store's loading ends.
 func (s *Store) Recovered(start, end int64) error {
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	if start >= end { // nothing was there to read
 		s.offset = max(s.offset, end-1)
 	}
-	if s.offset < end-1 {
-		return fmt.Errorf("recovery of %s/%d stopped at offset %d, before the end at %d", s.opts.Changelog.Topic, s.opts.Changelog.Partition, s.offset, end)
+	offset := s.offset
+	s.mu.Unlock()
+	if offset < end-1 {
+		return fmt.Errorf("recovery of %s/%d stopped at offset %d, before the end at %d", s.opts.Changelog.Topic, s.opts.Changelog.Partition, offset, end)
 	}
-	return nil
+	return s.loaded()
 }
 
 // MarkRecovered implements goka's storage.Storage; a [Registry]'s builder adds the check.

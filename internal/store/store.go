@@ -22,14 +22,12 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"slices"
 	"sync"
 	"syscall"
 	"time"
 
 	"github.com/syndtr/goleveldb/leveldb"
 	lerrors "github.com/syndtr/goleveldb/leveldb/errors"
-	"github.com/syndtr/goleveldb/leveldb/filter"
 	"github.com/syndtr/goleveldb/leveldb/opt"
 	lstorage "github.com/syndtr/goleveldb/leveldb/storage"
 )
@@ -87,6 +85,7 @@ type Options struct {
 // Store implements goka's storage.Storage.
 type Store struct {
 	opts Options
+	disk sync.RWMutex // locked for writing: db is replaced or closed
 	db   *leveldb.DB
 	// LevelDB closes only files that it has opened itself; ours hold the directory's lock.
 	files lstorage.Storage
@@ -104,6 +103,7 @@ type Store struct {
 	flushes int               // how many have ended
 	acked   int64             // highest offset of a row of ours
 	gap     bool              // an acknowledgement was not the next offset: keep the offset until the next recovery
+	loading bool              // see load.go; changes only with disk locked, too
 	failure error
 
 	kick   chan struct{}
@@ -158,22 +158,7 @@ func (s *Store) open() (reason string, err error) {
 	if err != nil {
 		return "", err
 	}
-	db, err := leveldb.Open(files, &opt.Options{
-		Filter:                 filter.NewBloomFilter(10),
-		WriteBuffer:            1 << 20, // a program has dozens of stores, and what they write at once is larger anyway
-		BlockCacher:            s.opts.Blocks,
-		BlockCacheCapacity:     2 << 20, // of a store that shares none
-		CompactionTableSize:    4 << 20,
-		CompactionL0Trigger:    12,
-		WriteL0SlowdownTrigger: 24,
-		WriteL0PauseTrigger:    48,
-		CompactionTotalSize:    32 << 20, // of level 1: each level that there is not saves writing all of it again
-		DisableSeeksCompaction: true,     // look-ups for what is not there are no reason to write tables anew
-		OpenFilesCacheCapacity: 64,
-		// By default a damaged stretch of a journal is skipped and what comes after it is taken: rows would be missing
-		// below the offset.
-		Strict: opt.StrictAll,
-	})
+	db, err := leveldb.Open(files, s.levelDB(false))
 	if err != nil {
 		files.Close()
 		if corrupt(err) || errors.Is(err, os.ErrNotExist) {
@@ -205,75 +190,13 @@ func (s *Store) open() (reason string, err error) {
 		return reason, errors.Join(db.Close(), files.Close())
 	}
 	s.db, s.files, s.saved = db, files, s.offset
+	if s.seen != nil && s.opts.Changelog.End-s.opts.Changelog.Start >= minLoad {
+		if err := s.reopen(true); err != nil {
+			files.Close()
+			return "", err
+		}
+	}
 	return "", nil
-}
-
-func (s *Store) flushLoop() {
-	defer close(s.done)
-	tick := time.NewTicker(flushInterval)
-	defer tick.Stop()
-	for {
-		select {
-		case <-tick.C:
-		case <-s.kick:
-		case <-s.stop:
-			return
-		}
-		s.flush()
-	}
-}
-
-// flush writes the dirty rows and the offset in one batch. Only one flush runs at a time; a second waits for it.
-func (s *Store) flush() error {
-	s.mu.Lock()
-	for s.flying != nil && s.failure == nil {
-		s.roomy.Wait()
-	}
-	offset := s.offset
-	if len(s.held) > 0 {
-		offset = min(offset, slices.Min(s.held)-1)
-	}
-	if s.failure != nil || len(s.dirty) == 0 && offset == s.saved {
-		defer s.mu.Unlock()
-		return s.failure
-	}
-	s.flying, s.dirty, s.bytes = s.dirty, make(map[string][]byte, len(s.dirty)), 0
-	s.roomy.Broadcast()
-	rows := s.flying
-	s.mu.Unlock()
-
-	b := new(leveldb.Batch)
-	key := make([]byte, 0, 64)
-	for k, v := range rows {
-		key = append(append(key[:0], rowPrefix...), k...)
-		if v == nil {
-			b.Delete(key)
-		} else {
-			b.Put(key, v)
-		}
-	}
-	meta := append(s.opts.Changelog.ID[:16:16], make([]byte, 8)...)
-	binary.BigEndian.PutUint64(meta[16:], uint64(offset))
-	b.Put([]byte(metaKey), meta)
-	begin := time.Now()
-	err := s.db.Write(b, nil)
-	if err == nil && s.opts.OnFlush != nil {
-		s.opts.OnFlush(len(rows), time.Since(begin))
-	}
-
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if err != nil {
-		s.fail(fmt.Errorf("write state of %s/%d to %s: %w", s.opts.Changelog.Topic, s.opts.Changelog.Partition, s.opts.Dir, err))
-		return s.failure
-	}
-	for k, v := range rows {
-		s.clean.put(k, v)
-	}
-	s.flying, s.saved = nil, offset
-	s.flushes++
-	s.roomy.Broadcast()
-	return nil
 }
 
 // fail keeps the first failure and tells about it. The caller holds mu.
@@ -316,7 +239,9 @@ func (s *Store) Close() error {
 		s.clean.drop()
 		s.roomy.Broadcast()
 		s.mu.Unlock()
+		s.disk.Lock()
 		err = errors.Join(err, s.db.Close(), s.files.Close())
+		s.disk.Unlock()
 	})
 	return err
 }
@@ -351,7 +276,9 @@ func (s *Store) Get(key string) ([]byte, error) {
 	if ok {
 		return v, nil
 	}
+	s.disk.RLock()
 	v, err := s.db.Get([]byte(rowPrefix+key), nil)
+	s.disk.RUnlock()
 	if errors.Is(err, leveldb.ErrNotFound) {
 		return nil, nil
 	}
@@ -375,12 +302,12 @@ func (s *Store) failRead(err error) {
 	s.fail(fmt.Errorf("read state of %s/%d in %s: %w", s.opts.Changelog.Topic, s.opts.Changelog.Partition, s.opts.Dir, err))
 }
 
-// remember puts a row that was read from disk into the cache, unless a flush has ended since the look-up began: it may
-// have written a newer one.
+// remember puts a row that was read from disk into the cache, unless a flush has ended since the look-up began, which may
+// have written a newer one, or the store is loading: what is written then does not go to the cache.
 func (s *Store) remember(key string, row []byte, flushes int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.flushes == flushes {
+	if s.flushes == flushes && !s.loading {
 		s.clean.put(key, row)
 	}
 }

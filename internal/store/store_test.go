@@ -359,11 +359,20 @@ func TestIterator(t *testing.T) {
 // TestCrash copies a running store's files again and again and opens the copies: each holds a state that the table really
 // had, and no more of the changelog than its offset says. Row n is written, then offset n is reported.
 func TestCrash(t *testing.T) {
+	t.Run("loading", func(t *testing.T) { testCrash(t, true, 64<<10) }) // the rows do not fit into the buffer: it is written when it is full
+	t.Run("in use", func(t *testing.T) { testCrash(t, false, 512) })
+	t.Run("in use, large", func(t *testing.T) { testCrash(t, false, 64<<10) })
+}
+
+func testCrash(t *testing.T, loading bool, size int) {
 	dir := t.TempDir()
 	s := open(t, dir)
+	if !loading {
+		must(t, s.loaded())
+	}
 	stop, written := make(chan struct{}), make(chan error, 1)
 	go func() {
-		value := make([]byte, 8, 512)
+		value := make([]byte, 8, size)
 		for n := int64(0); ; n++ {
 			binary.BigEndian.PutUint64(value[:8], uint64(n))
 			err := s.Set(fmt.Sprintf("key%03d", n%200), bytes.Clone(value[:cap(value)]))

@@ -1,0 +1,90 @@
+package store
+
+import (
+	"github.com/syndtr/goleveldb/leveldb"
+	"github.com/syndtr/goleveldb/leveldb/filter"
+	"github.com/syndtr/goleveldb/leveldb/opt"
+)
+
+// A store that starts empty and has much to recover is loading until [Store.Recovered] or an iterator ends that. It then
+// writes its buffer only when it is full, each time as one table, and LevelDB merges tables only when there are very many:
+// writing all rows anew, again and again, to keep them in order is what a restore would take most of its time for. Nothing else
+// is different. LevelDB takes other options only when it is opened, so the database is closed and opened anew.
+
+// minLoad is how many changelog records are worth that.
+const minLoad = 1 << 16
+
+// writeBuffer is LevelDB's, of which it has two. It is small because a program has dozens of stores, and what they write at once
+// is mostly larger anyway.
+const writeBuffer = 1 << 20
+
+// levelDB returns the database's options.
+func (s *Store) levelDB(loading bool) *opt.Options {
+	o := &opt.Options{
+		Filter:                 filter.NewBloomFilter(10),
+		WriteBuffer:            writeBuffer,
+		BlockCacher:            s.opts.Blocks,
+		BlockCacheCapacity:     2 << 20, // of a store that shares none
+		CompactionTableSize:    4 << 20,
+		CompactionL0Trigger:    12,
+		WriteL0SlowdownTrigger: 24,
+		WriteL0PauseTrigger:    48,
+		CompactionTotalSize:    32 << 20, // of level 1: each level that there is not saves writing all of it again
+		DisableSeeksCompaction: true,     // look-ups for what is not there are no reason to write tables anew
+		OpenFilesCacheCapacity: 64,
+		// By default a damaged stretch of a journal is skipped and what comes after it is taken: rows would be missing
+		// below the offset.
+		Strict: opt.StrictAll,
+	}
+	if loading {
+		o.WriteBuffer = maxDirtyBytes + 1<<20 // a table takes all that is written at once
+		o.CompactionL0Trigger = 24
+		o.WriteL0SlowdownTrigger = 48 // no more than pauses writes afterwards
+	}
+	return o
+}
+
+func (s *Store) isLoading() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.loading
+}
+
+// loaded ends the loading, if it has not ended: what is left is written, and the database is opened for use.
+func (s *Store) loaded() error {
+	if !s.isLoading() {
+		return nil
+	}
+	if err := s.flush(); err != nil {
+		return err
+	}
+	s.disk.Lock()
+	defer s.disk.Unlock()
+	if s.isClosed() || !s.isLoading() {
+		return nil
+	}
+	err := s.reopen(false)
+	if err == nil {
+		return nil
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.failRead(err)
+	return s.failure
+}
+
+// reopen opens the database anew, for loading or for use. The caller holds disk, or is the only one that knows the store.
+func (s *Store) reopen(loading bool) error {
+	if err := s.db.Close(); err != nil {
+		return err
+	}
+	db, err := leveldb.Open(s.files, s.levelDB(loading))
+	if err != nil {
+		return err
+	}
+	s.db = db
+	s.mu.Lock()
+	s.loading = loading
+	s.mu.Unlock()
+	return nil
+}
