@@ -1,6 +1,9 @@
 package codecs
 
-import "fmt"
+import (
+	"bytes"
+	"fmt"
+)
 
 // Activity is a row of the activity table: what is known of a user, and what they did.
 type Activity struct {
@@ -17,7 +20,8 @@ func (ActivityCodec) Encode(v any) ([]byte, error) {
 	if !ok {
 		return nil, fmt.Errorf("encode activity: got a %T", v)
 	}
-	return AppendActivity(nil, a), nil
+	var buf [rowBuffer]byte
+	return bytes.Clone(AppendActivity(buf[:0], a)), nil
 }
 
 // Decode implements goka.Codec.
@@ -27,10 +31,12 @@ func (ActivityCodec) Decode(b []byte) (any, error) { return DecodeActivity(b) }
 func AppendActivity(dst []byte, a *Activity) []byte {
 	dst = appendFormat(dst)
 	if a.User != nil {
-		dst = appendMessage(dst, 2, func(dst []byte) []byte { return AppendUser(dst, a.User) })
+		next, at := openMessage(dst, 2)
+		dst = closeMessage(AppendUser(next, a.User), at)
 	}
 	if len(a.Tally.Marks) > 0 {
-		dst = appendMessage(dst, 3, func(dst []byte) []byte { return AppendTally(dst, &a.Tally) })
+		next, at := openMessage(dst, 3)
+		dst = closeMessage(AppendTally(next, &a.Tally), at)
 	}
 	return dst
 }
@@ -38,24 +44,43 @@ func AppendActivity(dst []byte, a *Activity) []byte {
 // DecodeActivity reads what [AppendActivity] wrote.
 func DecodeActivity(b []byte) (*Activity, error) {
 	a := new(Activity)
-	err := readFields(b, func(f field) (err error) {
+	if err := a.decode(b, everything); err != nil {
+		return nil, err
+	}
+	return a, nil
+}
+
+func (a *Activity) decode(b []byte, what detail) error {
+	err := readFields(b, func(f field) error {
 		switch f.num {
 		case 1:
 			return f.checkFormat()
 		case 2:
-			a.User, err = DecodeUser(f.bytes)
+			a.User = new(User)
+			return a.User.decode(f.bytes, what)
 		case 3:
-			var t *Tally
-			if t, err = DecodeTally(f.bytes); err == nil {
-				a.Tally = *t
-			}
+			a.Tally = Tally{}
+			return a.Tally.decode(f.bytes, what)
 		}
-		return err
+		return nil
 	})
 	if err != nil {
-		return nil, fmt.Errorf("decode activity: %w", err)
+		return fmt.Errorf("decode activity: %w", err)
 	}
-	return a, nil
+	return nil
+}
+
+// ActivitySupersedes reports whether [MergeActivities] of an incoming row and an old one, as they are written, is the incoming
+// one. That is nearly always so, and takes less than half of the time to find out that decoding both does.
+func ActivitySupersedes(incoming, old []byte) (bool, error) {
+	var i, o Activity
+	if err := i.decode(incoming, age); err != nil {
+		return false, err
+	}
+	if err := o.decode(old, age); err != nil {
+		return false, err
+	}
+	return i.Tally.Covers(&o.Tally) && NewerUser(i.User, o.User) == i.User, nil
 }
 
 // MergeActivities returns the later of two states of one row: the newer user, and the tally that has counted more.

@@ -85,7 +85,8 @@ func AppendBatch(dst []byte, b *Batch) []byte {
 		dst = appendElement(dst, 3, l)
 	}
 	for i := range b.Sources {
-		dst = appendMessage(dst, 4, b.Sources[i].append)
+		next, at := openMessage(dst, 4)
+		dst = closeMessage(b.Sources[i].append(next), at)
 	}
 	dst = appendSpan(dst, b.Span)
 	if b.Row != nil {
@@ -96,34 +97,28 @@ func AppendBatch(dst []byte, b *Batch) []byte {
 
 func (s *Source) append(dst []byte) []byte {
 	dst = appendUint(dst, 1, uint64(s.Partition))
-	dst = appendMessage(dst, 2, func(dst []byte) []byte {
-		end := int64(0)
-		for _, r := range s.Runs {
-			dst = protowire.AppendVarint(dst, uint64(r.Offset-end))
-			end = r.Offset + r.Length
-		}
-		return dst
-	})
-	long, labelled := false, false
+	dst, at := openMessage(dst, 2)
+	end, long, labelled := int64(0), false, false
 	for _, r := range s.Runs {
+		dst = protowire.AppendVarint(dst, uint64(r.Offset-end))
+		end = r.Offset + r.Length
 		long = long || r.Length != 1
 		labelled = labelled || r.Label != NoLabel
 	}
+	dst = closeMessage(dst, at)
 	if long {
-		dst = appendMessage(dst, 3, func(dst []byte) []byte {
-			for _, r := range s.Runs {
-				dst = protowire.AppendVarint(dst, uint64(r.Length))
-			}
-			return dst
-		})
+		dst, at = openMessage(dst, 3)
+		for _, r := range s.Runs {
+			dst = protowire.AppendVarint(dst, uint64(r.Length))
+		}
+		dst = closeMessage(dst, at)
 	}
 	if labelled {
-		dst = appendMessage(dst, 4, func(dst []byte) []byte {
-			for _, r := range s.Runs {
-				dst = protowire.AppendVarint(dst, uint64(r.Label))
-			}
-			return dst
-		})
+		dst, at = openMessage(dst, 4)
+		for _, r := range s.Runs {
+			dst = protowire.AppendVarint(dst, uint64(r.Label))
+		}
+		dst = closeMessage(dst, at)
 	}
 	return dst
 }
@@ -155,8 +150,14 @@ func DecodeBatch(data []byte) (*Batch, error) {
 		case 2:
 			return readTopicID(&b.Topic, f.bytes)
 		case 3:
+			if b.Labels == nil {
+				b.Labels = make([]string, 0, fewLabels)
+			}
 			b.Labels = append(b.Labels, string(f.bytes))
 		case 4:
+			if b.Sources == nil {
+				b.Sources = make([]Source, 0, fewSources)
+			}
 			b.Sources = append(b.Sources, Source{})
 			return b.Sources[len(b.Sources)-1].read(f.bytes)
 		case 5, 6:
@@ -191,6 +192,9 @@ func (s *Source) read(data []byte) error {
 		case 2:
 			if lengths+labels > 0 { // what belongs to these runs has been read and is lost
 				return errors.New("a source's lengths or labels come before its gaps")
+			}
+			if n := packed(f); s.Runs == nil && n > 0 {
+				s.Runs = make([]Run, 0, n)
 			}
 			return readPacked(f, func(v uint64) {
 				s.Runs = append(s.Runs, Run{Offset: int64(v), Length: 1, Label: NoLabel})

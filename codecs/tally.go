@@ -132,7 +132,8 @@ func (TallyCodec) Encode(v any) ([]byte, error) {
 	if !ok {
 		return nil, fmt.Errorf("encode tally: got a %T", v)
 	}
-	return AppendTally(nil, t), nil
+	var buf [rowBuffer]byte
+	return bytes.Clone(AppendTally(buf[:0], t)), nil
 }
 
 // Decode implements goka.Codec.
@@ -143,9 +144,8 @@ func AppendTally(dst []byte, t *Tally) []byte {
 	dst = appendFormat(dst)
 	dst = appendUint(dst, 2, t.Count)
 	for _, l := range t.Labels {
-		dst = appendMessage(dst, 3, func(dst []byte) []byte {
-			return appendUint(appendString(dst, 1, l.Label), 2, l.Count)
-		})
+		next, at := openMessage(dst, 3)
+		dst = closeMessage(appendUint(appendString(next, 1, l.Label), 2, l.Count), at)
 	}
 	if t.Truncated {
 		dst = appendUint(dst, 4, 1)
@@ -156,7 +156,8 @@ func AppendTally(dst []byte, t *Tally) []byte {
 		for n < len(marks) && marks[n].Topic == marks[0].Topic {
 			n++
 		}
-		dst = appendMessage(dst, 7, func(dst []byte) []byte { return appendMarks(dst, marks[:n]) })
+		next, at := openMessage(dst, 7)
+		dst = closeMessage(appendMarks(next, marks[:n]), at)
 		marks = marks[n:]
 	}
 	return dst
@@ -165,23 +166,34 @@ func AppendTally(dst []byte, t *Tally) []byte {
 // appendMarks writes the marks of one topic.
 func appendMarks(dst []byte, marks []Mark) []byte {
 	dst = protowire.AppendBytes(protowire.AppendTag(dst, 1, protowire.BytesType), marks[0].Topic[:])
-	dst = appendMessage(dst, 2, func(dst []byte) []byte {
-		for _, m := range marks {
-			dst = protowire.AppendVarint(dst, uint64(m.Partition))
-		}
-		return dst
-	})
-	return appendMessage(dst, 3, func(dst []byte) []byte {
-		for _, m := range marks {
-			dst = protowire.AppendVarint(dst, uint64(m.Offset))
-		}
-		return dst
-	})
+	dst, at := openMessage(dst, 2)
+	for _, m := range marks {
+		dst = protowire.AppendVarint(dst, uint64(m.Partition))
+	}
+	dst, at = openMessage(closeMessage(dst, at), 3)
+	for _, m := range marks {
+		dst = protowire.AppendVarint(dst, uint64(m.Offset))
+	}
+	return closeMessage(dst, at)
 }
 
 // DecodeTally reads what [AppendTally] wrote.
 func DecodeTally(b []byte) (*Tally, error) {
 	t := new(Tally)
+	if err := t.decode(b, everything); err != nil {
+		return nil, err
+	}
+	return t, nil
+}
+
+// fewLabels and fewSources are how many a decoder makes room for at first.
+const (
+	fewLabels  = 8
+	fewSources = 4
+)
+
+func (t *Tally) decode(b []byte, what detail) error {
+	texts := texts{record: b}
 	err := readFields(b, func(f field) error {
 		switch f.num {
 		case 1:
@@ -189,11 +201,17 @@ func DecodeTally(b []byte) (*Tally, error) {
 		case 2:
 			t.Count = f.uint
 		case 3:
+			if what != everything {
+				return nil
+			}
+			if t.Labels == nil {
+				t.Labels = make([]LabelCount, 0, fewLabels)
+			}
 			var l LabelCount
 			err := readFields(f.bytes, func(f field) error {
 				switch f.num {
 				case 1:
-					l.Label = string(f.bytes)
+					l.Label = texts.of(f.bytes)
 				case 2:
 					l.Count = f.uint
 				}
@@ -214,9 +232,9 @@ func DecodeTally(b []byte) (*Tally, error) {
 		err = t.check()
 	}
 	if err != nil {
-		return nil, fmt.Errorf("decode tally: %w", err)
+		return fmt.Errorf("decode tally: %w", err)
 	}
-	return t, nil
+	return nil
 }
 
 // check refuses what no encoder writes and what would make counting go wrong: the look-ups need the order.
@@ -244,6 +262,9 @@ func (t *Tally) readMarks(b []byte) error {
 		case 2:
 			if offsets > start { // what belongs to these marks has been read and is lost
 				return errors.New("offsets come before partitions")
+			}
+			if n := packed(f); t.Marks == nil && n > 0 {
+				t.Marks = make([]Mark, 0, n)
 			}
 			return readPacked(f, func(v uint64) {
 				t.Marks = append(t.Marks, Mark{Partition: int32(v)})

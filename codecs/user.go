@@ -1,6 +1,7 @@
 package codecs
 
 import (
+	"bytes"
 	"cmp"
 	"fmt"
 )
@@ -45,7 +46,8 @@ func (UserCodec) Encode(v any) ([]byte, error) {
 	if !ok {
 		return nil, fmt.Errorf("encode user: got a %T", v)
 	}
-	return AppendUser(nil, u), nil
+	var buf [rowBuffer]byte
+	return bytes.Clone(AppendUser(buf[:0], u)), nil
 }
 
 // Decode implements goka.Codec.
@@ -56,41 +58,57 @@ func AppendUser(dst []byte, u *User) []byte {
 	dst = appendFormat(dst)
 	dst = appendString(dst, 2, u.Name)
 	dst = appendString(dst, 3, u.Email)
-	return appendMessage(dst, 4, func(dst []byte) []byte {
-		dst = appendSint(dst, 1, u.Version.Timestamp)
-		dst = appendUint(dst, 2, uint64(u.Version.Partition))
-		return appendUint(dst, 3, uint64(u.Version.Offset))
-	})
+	dst, at := openMessage(dst, 4)
+	dst = appendSint(dst, 1, u.Version.Timestamp)
+	dst = appendUint(dst, 2, uint64(u.Version.Partition))
+	dst = appendUint(dst, 3, uint64(u.Version.Offset))
+	return closeMessage(dst, at)
 }
 
 // DecodeUser reads what [AppendUser] wrote.
 func DecodeUser(b []byte) (*User, error) {
 	u := new(User)
+	if err := u.decode(b, everything); err != nil {
+		return nil, err
+	}
+	return u, nil
+}
+
+func (u *User) decode(b []byte, what detail) error {
+	texts := texts{record: b}
 	err := readFields(b, func(f field) error {
 		switch f.num {
 		case 1:
 			return f.checkFormat()
 		case 2:
-			u.Name = string(f.bytes)
+			if what == everything {
+				u.Name = texts.of(f.bytes)
+			}
 		case 3:
-			u.Email = string(f.bytes)
+			if what == everything {
+				u.Email = texts.of(f.bytes)
+			}
 		case 4:
-			return readFields(f.bytes, func(f field) error {
-				switch f.num {
-				case 1:
-					u.Version.Timestamp = f.sint()
-				case 2:
-					u.Version.Partition = int32(f.uint)
-				case 3:
-					u.Version.Offset = int64(f.uint)
-				}
-				return nil
-			})
+			return u.Version.read(f.bytes)
 		}
 		return nil
 	})
 	if err != nil {
-		return nil, fmt.Errorf("decode user: %w", err)
+		return fmt.Errorf("decode user: %w", err)
 	}
-	return u, nil
+	return nil
+}
+
+func (v *Version) read(b []byte) error {
+	return readFields(b, func(f field) error {
+		switch f.num {
+		case 1:
+			v.Timestamp = f.sint()
+		case 2:
+			v.Partition = int32(f.uint)
+		case 3:
+			v.Offset = int64(f.uint)
+		}
+		return nil
+	})
 }

@@ -1,6 +1,7 @@
 package codecs
 
 import (
+	"errors"
 	"fmt"
 
 	"google.golang.org/protobuf/encoding/protowire"
@@ -39,12 +40,15 @@ func appendElement(dst []byte, num protowire.Number, s string) []byte {
 	return protowire.AppendString(protowire.AppendTag(dst, num, protowire.BytesType), s)
 }
 
-// appendMessage writes a length-delimited field whose content body appends. The content is written first and moved by the
-// size of its length, which is one byte for nearly all of ours: no second pass and no buffer.
-func appendMessage(dst []byte, num protowire.Number, body func([]byte) []byte) []byte {
+// openMessage begins a length-delimited field, whose content is appended next, and closeMessage ends it: it moves the content
+// by the size of its length, which is one byte for nearly all of ours. There is no second pass and no buffer, nor a function
+// to call, for which dst would have to be on the heap.
+func openMessage(dst []byte, num protowire.Number) (next []byte, at int) {
 	dst = protowire.AppendTag(dst, num, protowire.BytesType)
-	at := len(dst)
-	dst = body(append(dst, 0))
+	return append(dst, 0), len(dst)
+}
+
+func closeMessage(dst []byte, at int) []byte {
 	n := len(dst) - at - 1
 	if extra := protowire.SizeVarint(uint64(n)) - 1; extra > 0 {
 		for range extra {
@@ -55,6 +59,10 @@ func appendMessage(dst []byte, num protowire.Number, body func([]byte) []byte) [
 	protowire.AppendVarint(dst[:at], uint64(n))
 	return dst
 }
+
+// rowBuffer is how large a row may be to be encoded without a buffer on the heap. Rows are kept, in stores and on their way
+// to the changelog, so that they are to have no room to grow.
+const rowBuffer = 1 << 10
 
 // field is one decoded field: its number, and its value as a varint or as bytes.
 type field struct {
@@ -75,15 +83,19 @@ func (f field) checkFormat() error {
 // readFields calls each for every varint and length-delimited field and skips the other kinds, which no format 1 record has.
 func readFields(b []byte, each func(field) error) error {
 	for len(b) > 0 {
-		num, typ, n := protowire.ConsumeTag(b)
+		tag, n := consumeVarint(b)
 		if n < 0 {
 			return protowire.ParseError(n)
+		}
+		num, typ := protowire.DecodeTag(tag)
+		if num < protowire.MinValidNumber {
+			return errFieldNumber
 		}
 		b = b[n:]
 		f := field{num: num}
 		switch typ {
 		case protowire.VarintType:
-			f.uint, n = protowire.ConsumeVarint(b)
+			f.uint, n = consumeVarint(b)
 		case protowire.BytesType:
 			f.bytes, n = protowire.ConsumeBytes(b)
 		default:
@@ -104,6 +116,16 @@ func readFields(b []byte, each func(field) error) error {
 	return nil
 }
 
+var errFieldNumber = errors.New("invalid field number")
+
+// consumeVarint is protowire's, inlined for the numbers of one byte, which nearly all are.
+func consumeVarint(b []byte) (v uint64, n int) {
+	if len(b) > 0 && b[0] < 0x80 {
+		return uint64(b[0]), 1
+	}
+	return protowire.ConsumeVarint(b)
+}
+
 // readPacked calls each for every element of a repeated number, which Protocol Buffers allow to be packed or not.
 func readPacked(f field, each func(uint64)) error {
 	if f.bytes == nil {
@@ -111,7 +133,7 @@ func readPacked(f field, each func(uint64)) error {
 		return nil
 	}
 	for b := f.bytes; len(b) > 0; {
-		v, n := protowire.ConsumeVarint(b)
+		v, n := consumeVarint(b)
 		if n < 0 {
 			return protowire.ParseError(n)
 		}
@@ -119,4 +141,43 @@ func readPacked(f field, each func(uint64)) error {
 		b = b[n:]
 	}
 	return nil
+}
+
+// packed returns how many elements readPacked finds.
+func packed(f field) (n int) {
+	if f.bytes == nil {
+		return 1
+	}
+	for _, c := range f.bytes {
+		if c < 0x80 { // the last byte of a number
+			n++
+		}
+	}
+	return n
+}
+
+// detail says what of a row is decoded.
+type detail uint8
+
+const (
+	everything detail = iota
+	age               // what tells whether it is newer than another: the tally's count and marks, the user's version
+)
+
+// texts makes strings of parts of a record, all of them with one allocation. Each of them keeps all of the record in memory.
+type texts struct {
+	record []byte
+	all    string
+}
+
+// of returns a part of the record, a slice of it with what comes behind it in its capacity, as a string.
+func (t *texts) of(part []byte) string {
+	switch {
+	case len(part) == 0:
+		return ""
+	case t.all == "":
+		t.all = string(t.record)
+	}
+	at := cap(t.record) - cap(part)
+	return t.all[at : at+len(part)]
 }

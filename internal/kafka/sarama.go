@@ -43,7 +43,7 @@ func (c Config) Sarama(ctx context.Context, instance string, alive func(asked ti
 	s.Consumer.Offsets.Initial = sarama.OffsetOldest
 	s.Consumer.Offsets.AutoCommit.Interval = 200 * time.Millisecond
 	s.Consumer.IsolationLevel = sarama.ReadCommitted
-	s.Consumer.Fetch.Default = 1 << 20
+	s.Consumer.Fetch.Default = 256 << 10 // decoded it is several times as much, and a program has dozens of readers
 	s.Consumer.MaxWaitTime = 100 * time.Millisecond
 	s.Consumer.MaxProcessingTime = 10 * time.Second
 	s.Consumer.Group.InstanceId = instance

@@ -60,6 +60,10 @@ func NewClient(o Options) (*Client, error) {
 	if o.StallAfter == 0 {
 		o.StallAfter = time.Minute
 	}
+	compressor, err := newCompressor()
+	if err != nil {
+		return nil, err
+	}
 	opts := []kgo.Opt{
 		kgo.RequiredAcks(kgo.AllISRAcks()),
 		kgo.RecordRetries(math.MaxInt32),
@@ -67,7 +71,7 @@ func NewClient(o Options) (*Client, error) {
 		kgo.RecordDeliveryTimeout(0),
 		kgo.StopProducerOnDataLossDetected(),
 		kgo.ProducerLinger(o.Linger),
-		kgo.ProducerBatchCompression(kgo.Lz4Compression()),
+		kgo.WithCompressor(compressor),
 		kgo.ProducerBatchMaxBytesFn(func(topic string) int32 {
 			if topic != "" && topic == o.LargeRecords {
 				return MaxRecordBytes

@@ -23,7 +23,7 @@ type Changelog struct {
 // What may be in flight or waiting before Emit waits. The limits are kept here and not by the client, because a value
 // that waits is sent from the promise of the one before it, and a promise must never block.
 const (
-	maxKeysInFlight  = 1 << 16
+	maxKeysInFlight  = 1 << 13
 	maxBytesInFlight = 64 << 20
 )
 
