@@ -287,6 +287,8 @@ func TestParse(t *testing.T) {
 		"no users":        {"restart", "--users=0", false},
 		"an argument":     {"growth", "more", false},
 		"another's flag":  {"growth", "--rates=1000", false},
+		"clients":         {"clients", "--clients=5 --stalled=5", true},
+		"too many stall":  {"clients", "--clients=5 --stalled=6", false},
 	} {
 		_, err := parse(tc.command, strings.Fields(tc.args), io.Discard)
 		if (err == nil) != tc.ok {

@@ -44,6 +44,7 @@ const helpText = `Usage: go run ./bench COMMAND [flags]
   restart      warm, killed, cold, and with a backlog
   growth       10 times the users, 10 times the events, 16 and 64 partitions
   queries      against a view with many users under a write load
+  clients      many streams, some of which never read, under a write load
 
 COMMAND --help lists the flags.
 `
@@ -56,6 +57,7 @@ func command(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		"restart":    restart,
 		"growth":     growth,
 		"queries":    queries,
+		"clients":    clients,
 	}
 	name := ""
 	if len(args) > 0 {

@@ -37,6 +37,8 @@ type options struct {
 	writeRate   int
 	getRate     int
 	pageRate    int
+	clients     int // clients: streams
+	stalled     int // of those, how many never read
 }
 
 func defaults(command string) options {
@@ -58,6 +60,8 @@ func defaults(command string) options {
 		writeRate:   5000,
 		getRate:     2000,
 		pageRate:    10,
+		clients:     1000,
+		stalled:     10,
 	}
 	switch command {
 	case "latency":
@@ -66,6 +70,8 @@ func defaults(command string) options {
 		o.with, o.runs = []string{programPotok}, 1
 	case "queries":
 		o.users, o.events, o.cover = 1_000_000, 2_000_000, true
+	case "clients":
+		o.users, o.events, o.duration, o.cover = 10_000, 10_000, 30*time.Second, true
 	}
 	return o
 }
@@ -114,7 +120,7 @@ func (o *options) flags(f *flag.FlagSet, command string) {
 		})
 		f.StringVar(&o.javaOpts, "java-opts", o.javaOpts, "`options` of Kafka Streams' virtual machine")
 	}
-	if command == "latency" || command == "queries" {
+	if command == "latency" || command == "queries" || command == "clients" {
 		f.DurationVar(&o.duration, "duration", o.duration, "of each measurement")
 		f.DurationVar(&o.warmup, "warmup", o.warmup, "before each measurement, under the same load")
 		f.DurationVar(&o.linger, "linger", o.linger, "of the publisher; it is part of the latency")
@@ -129,6 +135,10 @@ func (o *options) flags(f *flag.FlagSet, command string) {
 	case "growth":
 		f.IntVar(&o.factor, "factor", o.factor, "how many times the users and events")
 		f.Func("partition-counts", "of the raw topics, comma separated (default 16,64)", numbers(&o.counts))
+	case "clients":
+		f.IntVar(&o.writeRate, "write-rate", o.writeRate, "events a second that come in")
+		f.IntVar(&o.clients, "clients", o.clients, "streams that are open at the same time")
+		f.IntVar(&o.stalled, "stalled", o.stalled, "of those, how many never read")
 	case "queries":
 		f.IntVar(&o.writeRate, "write-rate", o.writeRate, "events a second that come in")
 		f.IntVar(&o.getRate, "get-rate", o.getRate, "requests a second for one user")
@@ -169,6 +179,7 @@ func (o *options) validate() error {
 		{"write-rate", o.writeRate},
 		{"get-rate", o.getRate},
 		{"page-rate", o.pageRate},
+		{"clients", o.clients},
 	} {
 		if v.n < 1 {
 			errs = append(errs, fmt.Errorf("--%s must be at least 1", v.name))
@@ -182,6 +193,9 @@ func (o *options) validate() error {
 	}
 	if o.httpSamples < 0 || o.httpSamples > o.samples {
 		errs = append(errs, errors.New("--http-samples must be from 0 to --samples"))
+	}
+	if o.stalled < 0 || o.stalled > o.clients {
+		errs = append(errs, errors.New("--stalled must be from 0 to --clients"))
 	}
 	for _, r := range o.rates {
 		if r < o.samples {

@@ -2,10 +2,12 @@ package views
 
 import (
 	"errors"
+	"fmt"
 	"log/slog"
 	"time"
 
 	"github.com/potok-streams/potok/codecs"
+	"github.com/potok-streams/potok/views/client"
 	"github.com/prometheus/client_golang/prometheus"
 )
 
@@ -29,7 +31,7 @@ type Config struct {
 	Readiness Readiness
 	Logger    *slog.Logger
 	Registry  *prometheus.Registry // the server's metrics go there, and /metrics serves all of it
-	AuthToken string               // a secret; empty: no authentication
+	AuthToken string               // a secret, see [client.CheckToken]; empty: no authentication
 	Version   string
 	RawTopics [2]string // users, events
 
@@ -53,6 +55,9 @@ func (c Config) withDefaults() (Config, error) {
 	need(c.LagMeter != nil, "LagMeter")
 	need(c.Readiness != nil, "Readiness")
 	need(c.Registry != nil, "Registry")
+	if err := client.CheckToken(c.AuthToken); err != nil {
+		errs = append(errs, fmt.Errorf("views: AuthToken: %w", err))
+	}
 	if c.Coalesce < 0 || c.Heartbeat < 0 || c.StreamTimeout < 0 || c.MaxStreams < 0 {
 		errs = append(errs, errors.New("views: durations and sizes must not be negative"))
 	}

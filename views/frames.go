@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"slices"
+	"strconv"
 	"sync"
 	"time"
 )
@@ -24,8 +26,8 @@ type frame struct {
 	made     time.Time
 
 	once sync.Once
-	body string // {"users":[…]}
-	err  error
+	event
+	failed error
 }
 
 // frames cuts the order of changes into frames. A reader is only a position: there is no queue for anybody, and a reader
@@ -43,8 +45,10 @@ type frames struct {
 	pages   []*frame // stretches for readers that are further behind, oldest first
 
 	typesMu      sync.Mutex // the event types, rendered once for all readers
-	typesText    string
+	typesData    *event
 	typesVersion uint64
+
+	packer packer
 }
 
 func newFrames(x *Index, lookup Lookup, now func() time.Time) *frames {
@@ -121,6 +125,13 @@ func (f *frames) page(from uint64) *frame {
 	return fr
 }
 
+// position returns up to where readers may have read.
+func (f *frames) position() uint64 {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.head
+}
+
 // changed returns a channel that is closed when there is more to read.
 func (f *frames) changed() <-chan struct{} {
 	f.mu.Lock()
@@ -151,14 +162,14 @@ func (f *frames) readerCount() int {
 	return f.readers
 }
 
-// render returns the frame's body, made by the first who asks.
-func (fr *frame) render(lookup Lookup) (string, error) {
+// render returns the frame's event, made by the first who asks.
+func (f *frames) render(fr *frame) (*event, error) {
 	fr.once.Do(func() {
 		users := make([]User, 0, len(fr.ids))
 		for _, id := range fr.ids {
-			a, err := lookup(id)
+			a, err := f.lookup(id)
 			if err != nil {
-				fr.err = fmt.Errorf("read row: %w", err)
+				fr.failed = fmt.Errorf("read row: %w", err)
 				return
 			}
 			if a != nil {
@@ -166,24 +177,29 @@ func (fr *frame) render(lookup Lookup) (string, error) {
 			}
 		}
 		body, err := marshal(UsersEvent{Users: users})
-		fr.body, fr.err = string(body), err
+		fr.plain, fr.failed = slices.Concat([]byte(f.begin("users", fr.to)+"data: "), body, []byte("\n\n")), err
 	})
-	return fr.body, fr.err
+	return &fr.event, fr.failed
 }
 
-// typesBody returns the body of /v1/event-types, and its version.
-func (f *frames) typesBody() (string, uint64, error) {
+// begin returns how an event begins: all of it but the data.
+func (f *frames) begin(name string, position uint64) string {
+	return "event: " + name + "\nid: " + f.index.epoch + "-" + strconv.FormatUint(position, 10) + "\n"
+}
+
+// renderTypes returns the data of an event with the body of /v1/event-types, and its version. Its head is each reader's own.
+func (f *frames) renderTypes() (*event, uint64, error) {
 	rows, total, version := f.index.eventTypes(false)
 	f.typesMu.Lock()
 	defer f.typesMu.Unlock()
-	if f.typesText == "" || f.typesVersion != version {
+	if f.typesData == nil || f.typesVersion != version {
 		body, err := marshal(EventTypes{EventTypes: rows, Total: total})
 		if err != nil {
-			return "", 0, err
+			return nil, 0, err
 		}
-		f.typesText, f.typesVersion = string(body), version
+		f.typesData, f.typesVersion = &event{plain: slices.Concat([]byte("data: "), body, []byte("\n\n"))}, version
 	}
-	return f.typesText, version, nil
+	return f.typesData, version, nil
 }
 
 // UsersEvent is the data of a stream's event users.

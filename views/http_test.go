@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/potok-streams/potok/codecs"
 )
 
@@ -267,6 +269,17 @@ func TestAuth(t *testing.T) {
 	}
 	if resp, _ := fetch(t, "GET", base+"/v1/users?token=s3cret"); resp.StatusCode != 401 {
 		t.Errorf("a token in the query: %d", resp.StatusCode)
+	}
+}
+
+// A token that no Authorization header can carry would shut everybody out.
+func TestTokenThatCannotBeSent(t *testing.T) {
+	f := newTables()
+	for _, token := range []string{"two words", "line\nbreak", "ключ", " ", "tab\t"} {
+		_, err := NewServer(Config{Index: f.index, Lookup: f.get, LagMeter: f, Readiness: f, Registry: prometheus.NewRegistry(), AuthToken: token})
+		if err == nil || strings.Contains(err.Error(), token) && token != " " {
+			t.Errorf("%q: %v", token, err)
+		}
 	}
 }
 

@@ -49,6 +49,10 @@ type slot struct {
 	doc uint32 // says something only if texts.has it
 }
 
+// bulkRows is from how many rows on that come at once the orders are given up: a restore tells of all rows before the first
+// reader comes, and sorting them costs a fraction of inserting them one by one.
+const bulkRows = 10_000
+
 // slabRows is how many rows are allocated together.
 const slabRows = 512
 
@@ -122,12 +126,11 @@ func (x *Index) flush() {
 func (x *Index) apply(told map[string]state) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if len(told) >= bulkRows && len(x.rows) == 0 {
-		x.rebuild(told) // a restore: its first readers should not wait for one order after the other
-		return
-	}
 	if len(told) >= bulkRows && len(told) > len(x.rows)/2 {
 		x.complete, x.rest = orders{}, orders{} // sorting all rows anew, when somebody asks, costs less than moving half of them
+		if len(x.rows) == 0 {
+			x.rows = make(map[string]*slot, len(told)) // a restore
+		}
 	}
 	n := 0
 	for _, s := range told {

@@ -93,14 +93,6 @@ type orders struct {
 	trees [5]*tree // as sorts has them
 }
 
-// newOrders returns all of them, empty.
-func newOrders() (o orders) {
-	for i, by := range sorts() {
-		o.trees[i] = newTree(by)
-	}
-	return o
-}
-
 // treeOf returns which tree has an order. The smallest counts are at the end of the tree of the largest: one tree does for
 // both, see ascendCounts.
 func treeOf(by Sort) int {
@@ -162,11 +154,15 @@ func (o *orders) dropUnasked() {
 			o.trees[i] = nil
 		}
 	}
-	o.trees[treeByCount] = nil // rebuild makes it; the other one does
 }
 
-// treeByCount is the tree that treeOf never needs.
-const treeByCount = 3
+// load fills one empty tree.
+func (o *orders) load(i int, by Sort, entries []entry) {
+	slices.SortFunc(entries, by.compareEntries)
+	for _, e := range entries {
+		o.trees[i].Load(e)
+	}
+}
 
 // with returns the index locked for reading, with the order there for the rows of result A and, if all, for the others. The
 // caller unlocks.

@@ -91,7 +91,7 @@ func get[I, O any](s *Server, api huma.API, path, id, summary string, answer fun
 func (s *Server) operation(path, id, summary string, statuses ...int) huma.Operation {
 	op := huma.Operation{Method: http.MethodGet, Path: path, OperationID: id, Summary: summary, Errors: statuses}
 	if underV1(path) {
-		op.Errors = append(op.Errors, http.StatusBadRequest, http.StatusUnprocessableEntity, http.StatusInternalServerError, http.StatusServiceUnavailable)
+		op.Errors = append(op.Errors, http.StatusBadRequest, http.StatusInternalServerError, http.StatusServiceUnavailable)
 		op.Middlewares = huma.Middlewares{s.ready, s.strictQuery}
 		op.Tags = []string{"results"}
 	}

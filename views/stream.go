@@ -19,6 +19,7 @@ type streamInput struct {
 	LastEventID string `header:"Last-Event-ID" doc:"Resume behind this event; an id that this view does not know gets a full snapshot"`
 	LastQuery   string `query:"last_event_id" doc:"The same, for who cannot send the header"`
 	Snapshot    string `query:"snapshot" enum:"none" doc:"none: begin with what changes from now on"`
+	Rows        string `query:"rows" enum:"none" doc:"none: event users says only that rows have changed; it has none of them"`
 }
 
 func (s *Server) streamRoute(api huma.API) {
@@ -45,13 +46,18 @@ func (s *Server) stream(w http.ResponseWriter, r *http.Request, in *streamInput)
 	h.Set("Content-Type", "text/event-stream")
 	h.Set("Cache-Control", "no-store")
 	h.Set("X-Accel-Buffering", "no")
+	h.Set("Vary", "Accept-Encoding")
+	packed := acceptsGzip(r.Header.Get("Accept-Encoding"))
+	if packed {
+		h.Set("Content-Encoding", "gzip")
+	}
 	w.WriteHeader(http.StatusOK)
 	if r.Method == http.MethodHead {
 		return
 	}
 	rc := http.NewResponseController(w)
 	_ = rc.SetReadDeadline(time.Time{}) // the server's is for requests; unsupported in tests without a connection
-	c := &client{s: s, w: w, rc: rc, lastTypes: -1}
+	c := &sseClient{s: s, w: w, rc: rc, packed: packed, bare: in.Rows != "", lastTypes: -1}
 	c.position, c.resumed = s.resume(in)
 	s.metrics.streams.Inc()
 	switch err := c.run(r.Context()); {
@@ -83,19 +89,25 @@ func (s *Server) resume(in *streamInput) (position uint64, known bool) {
 	return position, true
 }
 
-// client is one stream: a position, and nothing that grows.
-type client struct {
+// sseClient is one stream: a position, and nothing that grows.
+type sseClient struct {
 	s         *Server
 	w         io.Writer
 	rc        *http.ResponseController
+	packed    bool
+	bare      bool // wants no rows
 	position  uint64
 	resumed   bool
 	lastTypes int64 // version of the event types sent last
 }
 
 // run sends until the client goes, stalls, or the server closes.
-func (c *client) run(ctx context.Context) error {
-	if err := c.write("retry: 1000\n\n"); err != nil {
+func (c *sseClient) run(ctx context.Context) error {
+	begin := c.own("retry: 1000\n\n")
+	if c.packed {
+		begin = append([]byte(gzipHeader), begin...)
+	}
+	if err := c.write(begin); err != nil {
 		return err
 	}
 	heartbeat := time.NewTicker(c.s.cfg.Heartbeat)
@@ -126,7 +138,7 @@ func (c *client) run(ctx context.Context) error {
 			case <-wake:
 				waiting = false
 			case <-heartbeat.C:
-				if err := c.write(":\n\n"); err != nil {
+				if err := c.write(c.own(":\n\n")); err != nil {
 					return err
 				}
 			}
@@ -135,7 +147,15 @@ func (c *client) run(ctx context.Context) error {
 }
 
 // sendUsers sends the next stretch of changes; more says that there was one.
-func (c *client) sendUsers(snapshot bool) (more bool, err error) {
+func (c *sseClient) sendUsers(snapshot bool) (more bool, err error) {
+	if c.bare {
+		head := c.s.frames.position()
+		if !snapshot && c.position >= head {
+			return false, nil
+		}
+		c.position = head
+		return false, c.write(c.own(c.s.frames.begin("users", head) + "data: {\"users\":[]}\n\n"))
+	}
 	fr := c.s.frames.after(c.position)
 	if snapshot {
 		fr = c.s.frames.snapshot()
@@ -143,7 +163,7 @@ func (c *client) sendUsers(snapshot bool) (more bool, err error) {
 	if fr == nil {
 		return false, nil
 	}
-	body, err := fr.render(c.s.cfg.Lookup)
+	e, err := c.s.frames.render(fr)
 	if err != nil {
 		c.s.cfg.Logger.Error("stream failed", "error", err)
 		return false, fmt.Errorf("%w: %w", errRender, err)
@@ -152,36 +172,47 @@ func (c *client) sendUsers(snapshot bool) (more bool, err error) {
 	if len(fr.ids) == 0 && !snapshot {
 		return true, nil
 	}
-	return true, c.event("users", body)
+	text, err := e.text(&c.s.frames.packer, c.packed)
+	if err != nil {
+		return false, err
+	}
+	return true, c.write(text)
 }
 
-func (c *client) sendTypes() error {
+func (c *sseClient) sendTypes() error {
 	if int64(c.s.cfg.Index.typesVersion()) == c.lastTypes {
 		return nil
 	}
-	body, version, err := c.s.frames.typesBody()
+	e, version, err := c.s.frames.renderTypes()
+	if err != nil {
+		return err
+	}
+	data, err := e.text(&c.s.frames.packer, c.packed)
 	if err != nil {
 		return err
 	}
 	c.lastTypes = int64(version)
-	return c.event("event-types", body)
+	return c.write(c.own(c.s.frames.begin("event-types", c.position)), data)
 }
 
-func (c *client) event(name string, data string) error {
-	id := c.s.cfg.Index.epoch + "-" + strconv.FormatUint(c.position, 10)
-	return c.write("event: "+name+"\nid: "+id+"\ndata: ", data, "\n\n")
+// own is a text of this stream alone.
+func (c *sseClient) own(text string) []byte {
+	if c.packed {
+		return stored(text)
+	}
+	return []byte(text)
 }
 
 // writeChunk is how much a client must take within StreamTimeout: a slow one may need long for an event.
 const writeChunk = 32 << 10
 
-// write sends one event whole, or fails when the client takes nothing for too long.
-func (c *client) write(parts ...string) error {
+// write sends parts of an event together, or fails when the client takes nothing for too long.
+func (c *sseClient) write(parts ...[]byte) error {
 	for _, part := range parts {
-		for part != "" {
+		for len(part) > 0 {
 			n := min(len(part), writeChunk)
 			_ = c.rc.SetWriteDeadline(time.Now().Add(c.s.cfg.StreamTimeout)) // unsupported in tests without a connection
-			if _, err := io.WriteString(c.w, part[:n]); err != nil {
+			if _, err := c.w.Write(part[:n]); err != nil {
 				return err
 			}
 			c.s.metrics.sent.Add(float64(n))

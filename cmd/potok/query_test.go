@@ -235,6 +235,10 @@ func TestQueryFailures(t *testing.T) {
 	if err := os.WriteFile(empty, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
+	blanks := filepath.Join(t.TempDir(), "blanks")
+	if err := os.WriteFile(blanks, []byte("a secret of words\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	for name, tc := range map[string]struct {
 		args []string
 		code int
@@ -257,6 +261,9 @@ func TestQueryFailures(t *testing.T) {
 		"server":             {[]string{"query", "stats", "--server", "localhost:8080"}, exitWrongUse, "--server"},
 		"token file missing": {[]string{"query", "stats", "--auth-token-file", empty + "x"}, exitWrongUse, "--auth-token-file"},
 		"token file empty":   {[]string{"query", "stats", "--auth-token-file", empty}, exitWrongUse, "is empty"},
+		"token of words":     {[]string{"query", "stats", "--auth-token-file", blanks}, exitWrongUse, "without blanks or line breaks inside; make one with"},
+		"view: the same":     {[]string{"view", "--auth-token-file", blanks}, exitWrongUse, "without blanks or line breaks inside; make one with"},
+		"view: empty token":  {[]string{"view", "--auth-token-file", empty}, exitWrongUse, "is empty"},
 		"authorities":        {[]string{"query", "stats", "--http-ca-file", empty}, exitWrongUse, "has no certificate"},
 		"interval":           {[]string{"watch", "--interval", "0s"}, exitWrongUse, "--interval"},
 		"watch rows":         {[]string{"watch", "--limit", "0"}, exitWrongUse, "--limit"},

@@ -5,7 +5,6 @@ import (
 	"crypto/x509"
 	"fmt"
 	"os"
-	"strings"
 
 	"github.com/spf13/pflag"
 
@@ -27,18 +26,11 @@ func (r *remote) flags(f *pflag.FlagSet) {
 
 // client returns a client of the view. It does not connect yet.
 func (r *remote) client() (*client.Client, error) {
-	var opts []client.Option
-	if r.tokenFile != "" {
-		b, err := os.ReadFile(r.tokenFile)
-		if err != nil {
-			return nil, fmt.Errorf("%w: read --auth-token-file: %w", errUse, err)
-		}
-		token := strings.TrimSpace(string(b))
-		if token == "" {
-			return nil, fmt.Errorf("%w: --auth-token-file %s is empty", errUse, r.tokenFile)
-		}
-		opts = append(opts, client.WithToken(token))
+	token, err := readToken(r.tokenFile)
+	if err != nil {
+		return nil, err
 	}
+	opts := []client.Option{client.WithToken(token)} // none if it is empty
 	if r.caFile != "" {
 		pem, err := os.ReadFile(r.caFile)
 		if err != nil {

@@ -65,7 +65,7 @@ func (nothing) Restored() bool                             { return false }
 func (nothing) Ready() (ok bool, detail any)               { return false, nil }
 
 // schemathesis asks everything that the description allows, and much that it does not. It leaves out the stream, which can be
-// silent for longer than it waits and never ends; [stream] and [problems] ask for that.
+// silent for longer than it waits and never ends; [stream], [problems] and views' FuzzStreamQuestion ask for that.
 func schemathesis(t *testing.T, p *instances) {
 	absolute := func(path string) string {
 		path, err := filepath.Abs(path)

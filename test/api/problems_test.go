@@ -106,7 +106,8 @@ func problems(t *testing.T, p *instances) {
 	}
 	for path, status := range map[string]int{
 		"/v1/users?cursor=x": 400, "/v1/users?limit=1&limit=2": 400, "/v1/users?q=%ff": 400, "/v1/users?sort=": 400, "/v1/stats?%zz": 400,
-		"/v1/users?limit=0": 422, "/v1/users?limit=x": 422, "/v1/users?sort=email": 422, "/v1/users?q=" + strings.Repeat("x", 1001): 422, "/v1/stream?snapshot=some": 422,
+		"/v1/users?limit=0": 422, "/v1/users?limit=x": 422, "/v1/users?sort=email": 422, "/v1/users?q=" + strings.Repeat("x", 1001): 422, "/v1/stream?snapshot=some": 422, "/v1/stream?rows=all": 422,
+		"/v1/stream?snapshot=": 400, "/v1/stream?rows=none&rows=none": 400, "/v1/stream?last_event_id=%ff": 400, "/v1/stream?%zz": 400,
 		"/v1/users/nobody": 404, "/v1/users/a/b": 404, "/v1": 404, "/v1/": 404, "/v2/users": 404, "/v1/users/%2E%2E/%2E": 404,
 	} {
 		check(t, http.MethodGet, p.open+path, status)

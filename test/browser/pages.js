@@ -69,6 +69,13 @@ export class Opened {
     return rows.map(([user_id, name, email, count]) => ({ user_id, name, email, event_count: digits(count) }));
   }
 
+  // showsFirst asserts that the table begins as the API's answer does, and has no more of it than one can see and a little.
+  async showsFirst(want) {
+    const got = await this.users();
+    assert.ok(got.length >= Math.min(want.length, 15) && got.length <= 80, `${got.length} table rows of ${want.length}`);
+    assert.deepEqual(got, want.slice(0, got.length).map(shown));
+  }
+
   async tiles() {
     return Object.fromEntries(await this.page.locator("#tiles > div").evaluateAll((all) => all.map((el) => [el.children[0].textContent, Number(el.children[1].textContent.replace(/\D/g, ""))])));
   }

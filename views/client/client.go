@@ -83,8 +83,8 @@ func New(baseURL string, opts ...Option) (*Client, error) {
 	for _, o := range opts {
 		o(c)
 	}
-	if strings.ContainsFunc(c.token, func(r rune) bool { return r <= ' ' || r > '~' }) {
-		return nil, errors.New("token: must be printable ASCII without blanks")
+	if err := CheckToken(c.token); err != nil {
+		return nil, err
 	}
 	if c.ask == nil {
 		c.ask = &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
@@ -99,6 +99,15 @@ func New(baseURL string, opts ...Option) (*Client, error) {
 	listen.Timeout = 0
 	c.listen = &listen
 	return c, nil
+}
+
+// CheckToken returns an error, without the token in it, if a token is not one that an Authorization header can carry. Views ask
+// for none of those.
+func CheckToken(token string) error {
+	if strings.ContainsFunc(token, func(r rune) bool { return r <= ' ' || r > '~' }) {
+		return errors.New("a token must be one word of printable ASCII, without blanks or line breaks inside")
+	}
+	return nil
 }
 
 // URL returns the address of the view.

@@ -130,7 +130,7 @@ func (s *stream) run(ctx context.Context) {
 func (s *stream) follow(ctx context.Context) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	header := http.Header{"Accept": {"text/event-stream"}, "Accept-Encoding": {"identity"}, "Cache-Control": {"no-cache"}}
+	header := http.Header{"Accept": {"text/event-stream"}, "Cache-Control": {"no-cache"}}
 	if s.id != "" && !strings.ContainsFunc(s.id, func(r rune) bool { return r < ' ' || r == 0x7f }) {
 		header.Set("Last-Event-ID", s.id)
 	}

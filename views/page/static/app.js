@@ -33,7 +33,7 @@ onLanguage(() => { showTheme(); showState(); });
 showTheme();
 showState();
 
-follow("v1/stream?snapshot=none", (name, data) => {
+follow("v1/stream?snapshot=none&rows=none", (name, data) => {
   if (name === "event-types") showTypes(JSON.parse(data));
   refresh();
 }, (next) => {
