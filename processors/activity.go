@@ -5,12 +5,13 @@ import (
 
 	"github.com/potok-streams/potok/codecs"
 	"github.com/potok-streams/potok/internal/engine"
+	"github.com/potok-streams/potok/internal/tracing"
 )
 
 // Activity returns the group that joins events with users and counts them: a row has what is known of the user, and what
 // they did. The join finds a user who is known before the event, the users table as an input one who comes later. They
 // are two independent readers of one topic, either may be ahead: the row keeps the newer user.
-func Activity(n codecs.Names, m *Metrics) engine.Group {
+func Activity(n codecs.Names, m *Metrics, t *tracing.Tracer) engine.Group {
 	users := goka.Table(n.UsersTable())
 	did := func(ctx goka.Context, msg any) {
 		row, ok := activityOf(ctx)
@@ -46,7 +47,7 @@ func Activity(n codecs.Names, m *Metrics) engine.Group {
 	return engine.Group{
 		Name: "activity",
 		Graph: goka.DefineGroup(goka.Group(n.ActivityGroup()),
-			goka.Input(goka.Stream(n.ActivityStream()), codecs.BatchCodec{}, did),
+			goka.Input(goka.Stream(n.ActivityStream()), codecs.BatchCodec{}, t.Process(did)),
 			goka.Input(goka.Stream(users), codecs.UserCodec{}, known),
 			goka.Join(users, codecs.UserCodec{}),
 			goka.Persist(codecs.ActivityCodec{}),

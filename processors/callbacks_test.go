@@ -65,7 +65,7 @@ func written(q *tester.QueueTracker) (rows [][]byte, keys []string) {
 // ahead of its changelog after a crash, and a stale row is put right in this way.
 func TestRepeatsAreWritten(t *testing.T) {
 	t.Run("event types", func(t *testing.T) {
-		gt := startGroup(t, EventTypes(topics, nil))
+		gt := startGroup(t, EventTypes(topics, nil, nil))
 		q := gt.NewQueueTracker(topics.EventTypesTable())
 		stream := topics.EventTypesStream()
 		older := new(codecs.Tally)
@@ -76,7 +76,7 @@ func TestRepeatsAreWritten(t *testing.T) {
 		}
 	})
 	t.Run("activity", func(t *testing.T) {
-		gt := startGroup(t, Activity(topics, nil))
+		gt := startGroup(t, Activity(topics, nil, nil))
 		q := gt.NewQueueTracker(topics.ActivityTable())
 		stream := topics.ActivityStream()
 		older := new(codecs.Activity)
@@ -84,7 +84,7 @@ func TestRepeatsAreWritten(t *testing.T) {
 		repeats(t, q, func() { gt.Consume(stream, "u", clicks(0, 5)) }, func() { gt.Consume(stream, "u", &codecs.Batch{Row: codecs.AppendActivity(nil, older)}) })
 	})
 	t.Run("users", func(t *testing.T) {
-		gt := startGroup(t, Users(topics, nil))
+		gt := startGroup(t, Users(topics, nil, nil))
 		q := gt.NewQueueTracker(topics.UsersTable())
 		publish := func() { gt.Consume(topics.UsersStream(), "u", version("n", 5)) }
 		repeats(t, q, publish, publish)
@@ -140,7 +140,7 @@ func TestActivityJoins(t *testing.T) {
 		"overlapping batches and new user": {[]step{event(0, 3), input(old), event(2, 7), input(recent), event(1, 4)}, recent, 7},
 	} {
 		t.Run(name, func(t *testing.T) {
-			gt := startGroup(t, Activity(topics, nil))
+			gt := startGroup(t, Activity(topics, nil, nil))
 			for _, s := range tc.steps {
 				s(gt)
 			}
@@ -156,7 +156,7 @@ func TestActivityJoins(t *testing.T) {
 }
 
 func TestUsersKeepTheNewest(t *testing.T) {
-	gt := startGroup(t, Users(topics, nil))
+	gt := startGroup(t, Users(topics, nil, nil))
 	for _, ms := range []int64{5, 3, 9, 9, 1} {
 		gt.Consume(topics.UsersStream(), "u", version("n", ms))
 	}
@@ -277,10 +277,10 @@ func TestTouch(t *testing.T) {
 		table      string
 		good, lost []byte
 	}{
-		{Users(topics, nil), topics.UsersTable(), codecs.AppendUser(nil, user), codecs.AppendUser(nil, version("m", 0))},
-		{EventTypes(topics, nil), topics.EventTypesTable(), codecs.AppendTally(nil, tally), codecs.AppendTally(nil, older)},
+		{Users(topics, nil, nil), topics.UsersTable(), codecs.AppendUser(nil, user), codecs.AppendUser(nil, version("m", 0))},
+		{EventTypes(topics, nil, nil), topics.EventTypesTable(), codecs.AppendTally(nil, tally), codecs.AppendTally(nil, older)},
 		{
-			Activity(topics, nil), topics.ActivityTable(), codecs.AppendActivity(nil, &codecs.Activity{User: user, Tally: *tally}),
+			Activity(topics, nil, nil), topics.ActivityTable(), codecs.AppendActivity(nil, &codecs.Activity{User: user, Tally: *tally}),
 			codecs.AppendActivity(nil, &codecs.Activity{Tally: *older}),
 		},
 	} {

@@ -5,11 +5,12 @@ import (
 
 	"github.com/potok-streams/potok/codecs"
 	"github.com/potok-streams/potok/internal/engine"
+	"github.com/potok-streams/potok/internal/tracing"
 )
 
 // EventTypes returns the group that counts events by type, and beside them what Potok itself counts (see
 // [codecs.Counter]).
-func EventTypes(n codecs.Names, m *Metrics) engine.Group {
+func EventTypes(n codecs.Names, m *Metrics, t *tracing.Tracer) engine.Group {
 	callback := func(ctx goka.Context, msg any) {
 		row, ok := rowOf(ctx)
 		if !ok {
@@ -37,7 +38,7 @@ func EventTypes(n codecs.Names, m *Metrics) engine.Group {
 	return engine.Group{
 		Name: "event-types",
 		Graph: goka.DefineGroup(goka.Group(n.EventTypesGroup()),
-			goka.Input(goka.Stream(n.EventTypesStream()), codecs.BatchCodec{}, callback),
+			goka.Input(goka.Stream(n.EventTypesStream()), codecs.BatchCodec{}, t.Process(callback)),
 			goka.Persist(codecs.TallyCodec{}),
 		),
 		Merge: MergeRows(n, m),

@@ -66,6 +66,9 @@ func mergeTallies(old, incoming []byte) (kept []byte, diverged bool, err error) 
 }
 
 func mergeActivities(old, incoming []byte) (kept []byte, diverged bool, err error) {
+	if newer, err := codecs.ActivitySupersedes(incoming, old); newer || err != nil {
+		return incoming, false, err
+	}
 	o, err := codecs.DecodeActivity(old)
 	if err != nil {
 		return nil, false, err

@@ -1,43 +1,84 @@
 package processors
 
 import (
+	"math/bits"
+
 	"github.com/potok-streams/potok/codecs"
 )
 
 // A batch closes when one of these is reached, so that its memory is bounded and no record made of it comes near the
 // message limit of our topics (16 MiB), even if all of it belongs to one key.
 const (
-	maxOccurrences = 1_000_000
-	maxLabelBytes  = 4 << 20  // of different labels: a key's record may have all of them
-	maxLabelUse    = 16 << 20 // of the occurrences' labels: a flush may have one for each
+	maxOccurrences = 2_000_000
+	maxKeys        = 500_000
+	maxRecord      = 10 << 20 // bytes of a record: a key may have all occurrences, and all labels
+	maxLabelUse    = 16 << 20 // bytes of the occurrences' labels: a flush may have one for each
 	maxKeyBytes    = 32 << 20
 )
 
 // occurrences gathers which key occurred at which raw offset, with which label, and then hands out a batch a key. It keeps
-// one flat list, in the order of arrival, and groups it when the batch closes: an occurrence costs no allocation, and a
-// key one for each batch it is in.
+// a list for each raw partition, in the order of arrival, and groups them when the batch closes: an occurrence costs
+// sixteen bytes and no allocation of its own, and a key one for each batch it is in.
 type occurrences struct {
 	keys    names
 	labels  names // occurrences without a label have none here
-	sources []int32
-	source  map[int32]int32 // raw partition to index into sources
-	list    []occurrence
-	use     int  // bytes of the occurrences' labels
-	sorted  bool // list is sorted by source
+	sources []source
+	source  map[int32]int // raw partition to index into sources
+	n       int
+	record  int // bytes of a record of everything, about
+	use     int // bytes of the occurrences' labels
 
-	grouped []occurrence // scratch of group
-	starts  []int32      // scratch of group
-	local   []int32      // scratch of batches: a label's index in the batch at hand, plus one
-	batch   codecs.Batch // scratch of batches
-	runs    [][]codecs.Run
+	order  []uint32 // scratch of each
+	starts []uint32 // scratch of each
+	local  []int32  // scratch of batches: a label's index in the batch at hand, plus one
+	used   []int32  // scratch of fill: the labels that have one
+	batch  codecs.Batch
+	made   [][]codecs.Run // scratch of fill
 }
 
 type occurrence struct {
-	key    int32
-	label  int32 // NoLabel: none
-	source int32
-	length int32
-	offset int64
+	key, label int32 // NoLabel: none
+	offset     int64
+}
+
+// source is what came from one raw partition. Its list is in pieces: one that grows is copied over and over, and leaves
+// several times its size behind.
+type source struct {
+	partition int32
+	n         int
+	end       int64
+	pieces    []*piece
+	stretches map[int]int32 // lengths of those that are more than one offset, by their place in the list
+}
+
+const pieceSize = 1 << 10
+
+type piece [pieceSize]occurrence
+
+func (s *source) at(i int) *occurrence { return &s.pieces[i/pieceSize][i%pieceSize] }
+
+func (s *source) add(c occurrence, length int32) {
+	if s.n == len(s.pieces)*pieceSize {
+		s.pieces = append(s.pieces, new(piece))
+	}
+	*s.at(s.n) = c
+	if length != 1 {
+		if s.stretches == nil {
+			s.stretches = map[int]int32{}
+		}
+		s.stretches[s.n] = length
+	}
+	s.end = c.offset + int64(length)
+	s.n++
+}
+
+func (s *source) length(i int) int64 {
+	if len(s.stretches) > 0 {
+		if n, ok := s.stretches[i]; ok {
+			return int64(n)
+		}
+	}
+	return 1
 }
 
 // names numbers strings in the order in which they come, and keeps the time stamps of each.
@@ -75,32 +116,74 @@ func (o *occurrences) add(key, label []byte, partition int32, offset int64, leng
 	k, l := o.keys.number(key), int32(codecs.NoLabel)
 	o.keys.spans[k].Add(timestamp)
 	if label != nil {
-		l = o.labels.number(label)
+		known := len(o.labels.list)
+		if l = o.labels.number(label); int(l) == known {
+			o.record += len(label) + 4
+		}
 		o.labels.spans[l].Add(timestamp)
 		o.use += len(label)
+		o.record += varint(uint64(known))
 	}
-	s, ok := o.source[partition]
+	s := o.sourceOf(partition)
+	// What leaves out some of the occurrences has larger gaps, but they take no more than those that they are the sums of.
+	o.record += varint(uint64(offset-s.end)) + varint(uint64(length))
+	s.add(occurrence{key: k, label: l, offset: offset}, length)
+	o.n++
+}
+
+// varint returns how many bytes a number takes.
+func varint(v uint64) int { return (bits.Len64(v|1) + 6) / 7 }
+
+// sourceOf returns the list of a raw partition. The pointer is good until the next call.
+func (o *occurrences) sourceOf(partition int32) *source {
+	i, ok := o.source[partition]
 	if !ok {
 		if o.source == nil {
-			o.source = map[int32]int32{}
+			o.source = map[int32]int{}
 		}
-		s = int32(len(o.sources))
-		o.source[partition] = s
-		o.sources = append(o.sources, partition)
+		i = len(o.sources)
+		o.source[partition] = i
+		if i < cap(o.sources) {
+			o.sources = o.sources[:i+1] // with the first piece of an earlier batch
+		} else {
+			o.sources = append(o.sources, source{})
+		}
+		o.sources[i].partition = partition
 	}
-	o.sorted = false
-	o.list = append(o.list, occurrence{key: k, label: l, source: s, length: length, offset: offset})
+	return &o.sources[i]
 }
 
 func (o *occurrences) full() bool {
-	return len(o.list) >= maxOccurrences || o.labels.bytes >= maxLabelBytes || o.use >= maxLabelUse || o.keys.bytes >= maxKeyBytes
+	return o.n >= maxOccurrences || len(o.keys.list) >= maxKeys || o.record >= maxRecord ||
+		o.use >= maxLabelUse || o.keys.bytes >= maxKeyBytes
 }
 
+// reset forgets everything. What a small batch needs is kept, what only a large one does is not: a backlog ends.
 func (o *occurrences) reset() {
 	o.keys.reset()
 	o.labels.reset()
 	clear(o.source)
-	o.sources, o.list, o.use, o.sorted = o.sources[:0], o.list[:0], 0, false
+	for i := range o.sources {
+		s := &o.sources[i]
+		if len(s.pieces) > 1 {
+			clear(s.pieces[1:])
+			s.pieces = s.pieces[:1]
+		}
+		s.n, s.end, s.stretches = 0, 0, nil
+	}
+	if o.letGo(); cap(o.order) > pieceSize {
+		o.order = nil
+	}
+	o.sources, o.n, o.record, o.use = o.sources[:0], 0, 0, 0
+}
+
+// letGo gives up the runs of names that have very many.
+func (o *occurrences) letGo() {
+	for i, runs := range o.made {
+		if cap(runs) > pieceSize {
+			o.made[i] = nil
+		}
+	}
 }
 
 // batches calls emit with every key and its batch, which is good until emit returns.
@@ -108,8 +191,8 @@ func (o *occurrences) batches(topic codecs.TopicID, emit func(key string, b *cod
 	for len(o.local) < len(o.labels.list) {
 		o.local = append(o.local, 0)
 	}
-	o.each(&o.keys, func(c *occurrence) int32 { return c.key }, func(key int32, list []occurrence) {
-		o.fill(topic, o.keys.spans[key], list, true)
+	o.each(&o.keys, func(c *occurrence) int32 { return c.key }, func(key int32, places []uint32) {
+		o.fill(topic, o.keys.spans[key], places, true)
 		emit(o.keys.list[key], &o.batch)
 	})
 }
@@ -117,86 +200,88 @@ func (o *occurrences) batches(topic codecs.TopicID, emit func(key string, b *cod
 // labelBatches calls emit with every label and the batch of its occurrences, whatever their key, which have no label then.
 // All occurrences must have one.
 func (o *occurrences) labelBatches(topic codecs.TopicID, emit func(label string, b *codecs.Batch)) {
-	o.each(&o.labels, func(c *occurrence) int32 { return c.label }, func(label int32, list []occurrence) {
-		o.fill(topic, o.labels.spans[label], list, false)
+	o.each(&o.labels, func(c *occurrence) int32 { return c.label }, func(label int32, places []uint32) {
+		o.fill(topic, o.labels.spans[label], places, false)
 		emit(o.labels.list[label], &o.batch)
 	})
+	o.letGo()
 }
 
-// each calls f with every name that occurs and its occurrences, sorted by source and, of one source, by rising offset.
-func (o *occurrences) each(n *names, nameOf func(*occurrence) int32, f func(name int32, list []occurrence)) {
-	// Two stable counting sorts: by source, then by name. Arrival order, and with it rising offsets, stays within both.
-	if !o.sorted && len(o.sources) > 1 {
-		o.list, o.grouped = o.group(len(o.sources), func(c *occurrence) int32 { return c.source }), o.list // both buffers live on
+// each calls f with every name that occurs and where it does: places count through the sources' lists, one after the other,
+// and rise.
+func (o *occurrences) each(n *names, nameOf func(*occurrence) int32, f func(name int32, places []uint32)) {
+	// A counting sort, which is stable, of the places alone.
+	if cap(o.starts) < len(n.list)+1 {
+		o.starts = make([]uint32, len(n.list)+1, 2*(len(n.list)+1))
 	}
-	o.sorted = true
-	list := o.group(len(n.list), nameOf)
-	for start := 0; start < len(list); {
-		name, end := nameOf(&list[start]), start+1
-		for end < len(list) && nameOf(&list[end]) == name {
-			end++
-		}
-		f(name, list[start:end])
-		start = end
-	}
-}
-
-// group returns the occurrences sorted by a small number of each, stably, in o.grouped's memory.
-func (o *occurrences) group(buckets int, bucket func(*occurrence) int32) []occurrence {
-	list := o.list
-	if cap(o.starts) < buckets+1 {
-		o.starts = make([]int32, buckets+1, 2*(buckets+1))
-	}
-	starts := o.starts[:buckets+1]
+	starts := o.starts[:len(n.list)+1]
 	clear(starts)
-	for i := range list {
-		starts[bucket(&list[i])+1]++
+	for i := range o.sources {
+		for j, s := 0, &o.sources[i]; j < s.n; j++ {
+			starts[nameOf(s.at(j))+1]++
+		}
 	}
 	for i := 1; i < len(starts); i++ {
 		starts[i] += starts[i-1]
 	}
-	if cap(o.grouped) < len(list) {
-		o.grouped = make([]occurrence, len(list), cap(list))
+	if cap(o.order) < o.n {
+		o.order = make([]uint32, o.n)
 	}
-	out := o.grouped[:len(list)]
-	for i := range list {
-		b := bucket(&list[i])
-		out[starts[b]] = list[i]
-		starts[b]++
+	order, place := o.order[:o.n], uint32(0)
+	for i := range o.sources {
+		for j, s := 0, &o.sources[i]; j < s.n; j++ {
+			name := nameOf(s.at(j))
+			order[starts[name]] = place
+			starts[name]++
+			place++
+		}
 	}
-	return out
+	start := uint32(0)
+	for name, end := range starts[:len(n.list)] { // now each start is where the name's places end
+		if start < end {
+			f(int32(name), order[start:end])
+		}
+		start = end
+	}
 }
 
-// fill makes o.batch of the occurrences of one name, which are sorted by source.
-func (o *occurrences) fill(topic codecs.TopicID, span codecs.Span, list []occurrence, labelled bool) {
+// fill makes o.batch of the occurrences of one name.
+func (o *occurrences) fill(topic codecs.TopicID, span codecs.Span, places []uint32, labelled bool) {
 	b := &o.batch
 	b.Topic, b.Span, b.Labels, b.Sources = topic, span, b.Labels[:0], b.Sources[:0]
-	for i := 0; i < len(list); {
-		source := list[i].source
-		n := len(b.Sources)
-		if n == len(o.runs) {
-			o.runs = append(o.runs, nil)
+	base := 0 // of the source
+	for i := range o.sources {
+		s := &o.sources[i]
+		k := len(b.Sources)
+		if k == len(o.made) {
+			o.made = append(o.made, nil)
 		}
-		runs := o.runs[n][:0]
-		for ; i < len(list) && list[i].source == source; i++ {
-			c, label := &list[i], codecs.NoLabel
+		runs := o.made[k][:0]
+		for ; len(places) > 0 && int(places[0]) < base+s.n; places = places[1:] {
+			at := int(places[0]) - base
+			c, label := s.at(at), codecs.NoLabel
 			if labelled && c.label != codecs.NoLabel {
 				label = o.localLabel(c.label)
 			}
 			if last := len(runs) - 1; last >= 0 && runs[last].Label == label && runs[last].Offset+runs[last].Length == c.offset {
-				runs[last].Length += int64(c.length)
+				runs[last].Length += s.length(at)
 				continue
 			}
-			runs = append(runs, codecs.Run{Offset: c.offset, Length: int64(c.length), Label: label})
+			runs = append(runs, codecs.Run{Offset: c.offset, Length: s.length(at), Label: label})
 		}
-		o.runs[n] = runs
-		b.Sources = append(b.Sources, codecs.Source{Partition: o.sources[source], Runs: runs})
-	}
-	for _, c := range list {
-		if labelled && c.label != codecs.NoLabel {
-			o.local[c.label] = 0
+		o.made[k] = runs
+		if len(runs) > 0 {
+			b.Sources = append(b.Sources, codecs.Source{Partition: s.partition, Runs: runs})
+		}
+		base += s.n
+		if len(places) == 0 {
+			break
 		}
 	}
+	for _, l := range o.used {
+		o.local[l] = 0
+	}
+	o.used = o.used[:0]
 }
 
 // localLabel returns a label's index in the batch at hand and lists the label there if it is new to it.
@@ -204,6 +289,7 @@ func (o *occurrences) localLabel(label int32) int {
 	if o.local[label] == 0 {
 		o.batch.Labels = append(o.batch.Labels, o.labels.list[label])
 		o.local[label] = int32(len(o.batch.Labels))
+		o.used = append(o.used, label)
 	}
 	return int(o.local[label] - 1)
 }

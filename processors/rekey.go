@@ -13,6 +13,7 @@ import (
 	"github.com/potok-streams/potok/codecs"
 	"github.com/potok-streams/potok/internal/kafka"
 	"github.com/potok-streams/potok/internal/producer"
+	"github.com/potok-streams/potok/internal/tracing"
 )
 
 // ErrTopicReplaced ends a rekey stage when its raw topic was deleted and made anew: a running consumer would never be
@@ -38,6 +39,7 @@ type Rekey struct {
 	Logger   *slog.Logger
 	Metrics  *Metrics
 	Produced producer.Timing // told of every acknowledged request with records of a flush; may be nil
+	Tracer   *tracing.Tracer // nil: off
 
 	name        string // of the stage
 	rawTopic    string
@@ -203,8 +205,8 @@ func (l *rekeyLoop) consumerOptions() []kgo.Opt {
 		kgo.OnPartitionsAssigned(l.joined),
 		kgo.OnPartitionsRevoked(l.revoked),
 		kgo.OnPartitionsLost(l.lostPartitions),
-		kgo.FetchMaxBytes(8 << 20), // decoded it is several times as much, and the next fetch is under way
-		kgo.FetchMaxPartitionBytes(2 << 20),
+		kgo.FetchMaxBytes(2 << 20), // decoded it is several times as much, and the next fetch is under way
+		kgo.FetchMaxPartitionBytes(1 << 20),
 		kgo.FetchMaxWait(250 * time.Millisecond),
 	}
 	if l.stage.Instance != "" {

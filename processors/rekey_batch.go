@@ -17,6 +17,7 @@ type batch struct {
 	dead   []*kgo.Record             // for the dead letter queue
 	held   int                       // bytes of what is held as it is
 	keyed  keyed
+	traced traced // nothing if tracing is off
 
 	value []byte // scratch
 }
@@ -25,6 +26,8 @@ type batch struct {
 type keyed interface {
 	// add puts a raw record into the batch, or says why the record is not valid. It does not keep the record's bytes.
 	add(r *kgo.Record) (held int, err error)
+	// names says under which keys a valid record is sent: that of each, and of what is counted by event type, if it is.
+	names(r *kgo.Record) (key, counted string, isCounted bool)
 	full() bool
 	// each calls emit with each key's one record; value is good until emit returns.
 	each(topic codecs.TopicID, emit func(key string, value []byte))
@@ -83,12 +86,13 @@ func (b *batch) lost(topic string, partition int32, from, to int64) {
 // each calls emit with every record of the streams: at most one of each key on each of them. value is good until emit
 // returns. The dead letters are apart, in b.dead.
 func (b *batch) each(keyedStream, countStream string, emit func(topic, key string, value []byte)) {
-	b.keyed.each(b.topic, func(key string, value []byte) { emit(keyedStream, key, value) })
+	// Few and large records first: what reads them has gone through them when the many come.
 	b.keyed.counts(b.topic, func(key string, value []byte) { emit(countStream, key, value) })
 	b.counts.batches(b.topic, func(key string, c *codecs.Batch) {
 		b.value = codecs.AppendBatch(b.value[:0], c)
 		emit(countStream, key, b.value)
 	})
+	b.keyed.each(b.topic, func(key string, value []byte) { emit(keyedStream, key, value) })
 }
 
 func (b *batch) reset() {
@@ -97,4 +101,5 @@ func (b *batch) reset() {
 	clear(b.dead)
 	b.dead, b.held = b.dead[:0], 0
 	b.keyed.reset()
+	b.traced = traced{}
 }

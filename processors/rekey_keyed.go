@@ -22,6 +22,11 @@ func (k *keyedEvents) add(r *kgo.Record) (held int, err error) {
 	return 0, nil
 }
 
+func (k *keyedEvents) names(r *kgo.Record) (user, event string, isCounted bool) {
+	e, err := k.decoder.Event(r.Value)
+	return string(e.UserID), string(e.Event), err == nil
+}
+
 func (k *keyedEvents) full() bool { return k.users.full() }
 
 func (k *keyedEvents) each(topic codecs.TopicID, emit func(key string, value []byte)) {
@@ -64,7 +69,12 @@ func (k *keyedUsers) add(r *kgo.Record) (held int, err error) {
 	return len(u.UserID) + len(u.Name) + len(u.Email), nil
 }
 
-func (k *keyedUsers) full() bool { return len(k.newest) >= maxOccurrences }
+func (k *keyedUsers) names(r *kgo.Record) (user, none string, isCounted bool) {
+	u, _ := k.decoder.User(r.Value) // it was valid before
+	return string(u.UserID), "", false
+}
+
+func (k *keyedUsers) full() bool { return len(k.newest) >= maxKeys }
 
 func (k *keyedUsers) each(_ codecs.TopicID, emit func(key string, value []byte)) {
 	for id, u := range k.newest {

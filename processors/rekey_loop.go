@@ -20,7 +20,7 @@ const (
 	pollRecords = 20_000
 	idlePoll    = 250 * time.Millisecond
 	liveLinger  = 10 * time.Millisecond // how long a batch stays open when nothing more waits on the raw topic
-	maxLinger   = 5 * time.Second       // and when there is a backlog: large batches make everything behind cheaper
+	maxLinger   = 10 * time.Second      // and when there is a backlog: large batches make everything behind cheaper
 )
 
 // rekeyLoop is one life of a rekey stage. Its fields belong to whoever holds the poll: the loop between a poll and
@@ -181,6 +181,9 @@ func (l *rekeyLoop) takeRecord(r *kgo.Record) {
 	}
 	held, err := l.open.keyed.add(r)
 	l.open.held += held
+	if l.stage.Tracer != nil {
+		l.trace(r, err)
+	}
 	if err != nil {
 		var why *codecs.RejectError
 		if !errors.As(err, &why) {
@@ -255,14 +258,17 @@ func (l *rekeyLoop) flush() {
 // deliver sends a batch's records, waits until all are acknowledged, and commits.
 func (l *rekeyLoop) deliver(b *batch) error {
 	start := time.Now()
-	b.each(l.stage.keyedStream, l.stage.countStream, l.out.send)
+	b.each(l.stage.keyedStream, l.stage.countStream, b.traced.sending(l.stage, l.out))
 	for _, letter := range b.dead {
 		l.out.forward(letter)
 	}
 	sent, err := l.out.wait()
 	if err == nil {
+		span := b.traced.commit(l.stage)
 		err = l.commit(b)
+		span.End(err)
 	}
+	b.traced.end(err)
 	l.stage.Metrics.flushed(l.stage.name, sent, time.Since(start))
 	return err
 }

@@ -7,10 +7,11 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/potok-streams/potok/internal/producer"
+	"github.com/potok-streams/potok/internal/tracing"
 )
 
 const (
-	maxInFlight   = 1 << 14  // records of a flush that wait for their acknowledgement at a time
+	maxInFlight   = 1 << 12  // records of a flush that wait for their acknowledgement at a time
 	maxKeptBuffer = 64 << 10 // a record's memory is used again unless it is larger
 )
 
@@ -50,12 +51,28 @@ func newSender(out *producer.Client) *sender {
 
 // send sends a record of copies of key and value. It waits while too many are in flight.
 func (s *sender) send(topic, key string, value []byte) {
+	o := s.filled(topic, key, value)
+	s.out.Send(&o.record, o.acked)
+}
+
+// sendTraced does the same for a record that carries a trace; the span ends when the record is acknowledged.
+func (s *sender) sendTraced(span *tracing.Span, topic, key string, value []byte) {
+	o := s.filled(topic, key, value)
+	o.record.Headers = span.Headers()
+	s.out.Send(&o.record, func(r *kgo.Record, err error) {
+		span.Sent(r.Partition, r.Offset, err)
+		o.acked(r, err)
+	})
+}
+
+// filled returns a record that is about to be sent.
+func (s *sender) filled(topic, key string, value []byte) *outgoing {
 	o := <-s.free // comes: a client that gets nowhere fails all its records
 	o.bytes = append(append(o.bytes[:0], key...), value...)
 	o.record = kgo.Record{Topic: topic, Key: o.bytes[:len(key):len(key)], Value: o.bytes[len(key):]}
 	s.sent++
 	s.flying.Add(1)
-	s.out.Send(&o.record, o.acked)
+	return o
 }
 
 // forward sends a record as it is.

@@ -5,10 +5,11 @@ import (
 
 	"github.com/potok-streams/potok/codecs"
 	"github.com/potok-streams/potok/internal/engine"
+	"github.com/potok-streams/potok/internal/tracing"
 )
 
 // Users returns the group that keeps the newest publication of each user.
-func Users(n codecs.Names, m *Metrics) engine.Group {
+func Users(n codecs.Names, m *Metrics, t *tracing.Tracer) engine.Group {
 	callback := func(ctx goka.Context, msg any) {
 		row, ok := rowOf(ctx)
 		if !ok {
@@ -20,7 +21,7 @@ func Users(n codecs.Names, m *Metrics) engine.Group {
 	return engine.Group{
 		Name: "users",
 		Graph: goka.DefineGroup(goka.Group(n.UsersGroup()),
-			goka.Input(goka.Stream(n.UsersStream()), codecs.UserCodec{}, callback),
+			goka.Input(goka.Stream(n.UsersStream()), codecs.UserCodec{}, t.Process(callback)),
 			goka.Persist(codecs.UserCodec{}),
 		),
 		Merge: MergeRows(n, m),

@@ -40,11 +40,10 @@ func (p *program) process() *cobra.Command {
 			var health app.Health
 			registry := newRegistry(&health, d.path)
 			guard := newDiskGuard()
-			tiers, err := o.tiers(&c, &d, p.log, registry, guard.failed)
+			tiers, err := o.tiers(&c, &d, p, registry, guard)
 			if err != nil {
 				return err
 			}
-			tiers = append([][]app.Stage{{guard.stage()}}, tiers...)
 			own, err := o.ownPort(p.log, &health, registry)
 			if err != nil {
 				return err

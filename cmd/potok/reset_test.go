@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"io"
 	"math/rand/v2"
 	"os"
@@ -133,4 +134,32 @@ func TestConfirmed(t *testing.T) {
 			t.Errorf("%q: %v", answer, got)
 		}
 	}
+}
+
+// TestTableMadeAnew: a view that runs on while somebody resets does not go on to serve what is no longer true.
+func TestTableMadeAnew(t *testing.T) {
+	onBrokers(t, func(t *testing.T, env map[string]string) {
+		w := newWorld(t, env)
+		w.some(rand.New(rand.NewPCG(22, 1)), 200)
+		i, view := start(t, with(t, env, t.TempDir()), "process"), start(t, with(t, env, t.TempDir()), "view")
+		w.settled(view)
+		i.stop()
+		says(t, with(t, env, t.TempDir()), []string{"reset", "--yes"}, exitDone)
+		start(t, with(t, env, t.TempDir()), "process") // makes the topics
+		eventually(t, "the view ends", func() error {
+			select {
+			case code := <-view.exit:
+				view.cancel()
+				view.cancel = nil
+				if log := view.log.String(); code != exitFailed || !strings.Contains(log, "deleted and made anew while this view ran") {
+					t.Errorf("exit code %d, log:\n%s", code, log)
+				}
+				return nil
+			default:
+				return errors.New("it runs")
+			}
+		})
+		again := start(t, with(t, env, t.TempDir()), "view")
+		w.settled(again)
+	})
 }

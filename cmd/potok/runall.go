@@ -48,7 +48,7 @@ func (p *program) serveAll(ctx context.Context, c *connection, d *dataDir, o *pr
 	var health app.Health
 	registry := newRegistry(&health, d.path)
 	guard := newDiskGuard()
-	tiers, err := o.tiers(c, d, p.log, registry, guard.failed)
+	all, err := o.tiers(c, d, p, registry, guard)
 	if err != nil {
 		return err
 	}
@@ -58,7 +58,6 @@ func (p *program) serveAll(ctx context.Context, c *connection, d *dataDir, o *pr
 	}
 	defer closing()
 	p.log.Info("running", "url", s.url, "brokers", c.kafka.BootstrapServers, "data_dir", d.path)
-	all := append([][]app.Stage{{guard.stage()}}, tiers...)
 	own, err := o.ownPort(p.log, &health, registry)
 	if err != nil {
 		return err

@@ -105,17 +105,22 @@ func (o *processing) member(d *dataDir) (string, error) {
 	return d.instance()
 }
 
-// tiers returns the stages that process, in the order in which they start.
-func (o *processing) tiers(c *connection, d *dataDir, log *slog.Logger, registry prometheus.Registerer, diskFailed func(error)) ([][]app.Stage, error) {
+// tiers returns the stages that process, in the order in which they start, with those before them that see them end.
+func (o *processing) tiers(c *connection, d *dataDir, p *program, registry prometheus.Registerer, guard diskGuard) ([][]app.Stage, error) {
 	instance, err := o.member(d)
 	if err != nil {
 		return nil, err
 	}
+	log, last := p.log, []app.Stage{guard.stage()}
+	tracer := p.tracer(instance)
+	if tracer != nil {
+		last = append(last, traceStage(tracer, log))
+	}
 	metrics := processors.NewMetrics(registry)
 	names := c.topics.Names
-	cfg := engine.Config{Kafka: c.kafka, Dir: filepath.Join(d.path, "process"), Instance: instance, Standby: o.standby, Logger: log, OnDiskFailure: diskFailed}
+	cfg := engine.Config{Kafka: c.kafka, Dir: filepath.Join(d.path, "process"), Instance: instance, Standby: o.standby, Logger: log, OnDiskFailure: guard.failed, Tracer: tracer}
 	var tables, rekeys []app.Stage
-	for _, g := range []engine.Group{processors.Users(names, metrics), processors.Activity(names, metrics), processors.EventTypes(names, metrics)} {
+	for _, g := range []engine.Group{processors.Users(names, metrics, tracer), processors.Activity(names, metrics, tracer), processors.EventTypes(names, metrics, tracer)} {
 		if slices.Contains(o.stages, g.Name) {
 			m := stageMetrics{registry, g.Name}
 			cfg := cfg
@@ -127,7 +132,7 @@ func (o *processing) tiers(c *connection, d *dataDir, log *slog.Logger, registry
 	}
 	if slices.Contains(o.stages, stageRekey) {
 		for _, r := range []*processors.Rekey{processors.RekeyUsers(names), processors.RekeyEvents(names)} {
-			r.Kafka, r.Instance, r.Logger, r.Metrics = c.kafka, instance, log, metrics
+			r.Kafka, r.Instance, r.Logger, r.Metrics, r.Tracer = c.kafka, instance, log, metrics, tracer
 			r.Produced = stageMetrics{registry, r.Name()}.producer()
 			rekeys = append(rekeys, app.Stage{Name: r.Name(), Run: func(ctx context.Context, ready func()) error {
 				err := r.Run(ctx, ready)
@@ -141,7 +146,7 @@ func (o *processing) tiers(c *connection, d *dataDir, log *slog.Logger, registry
 		tables = append(tables, app.Stage{Name: "purge", Run: p.Run})
 	}
 	// Rekey stops first: what it has sent by then is counted before the tables stop.
-	return [][]app.Stage{tables, rekeys}, nil
+	return [][]app.Stage{last, tables, rekeys}, nil
 }
 
 // progress makes a stage's progress of a table's; there is none before the table is opened.

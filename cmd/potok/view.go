@@ -7,9 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"os"
 	"path/filepath"
-	"strings"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/spf13/cobra"
@@ -29,6 +27,8 @@ type viewing struct {
 	tokenFile string
 	certFile  string
 	keyFile   string
+
+	token string // after validate
 }
 
 func (o *viewing) flags(f *pflag.FlagSet) {
@@ -38,11 +38,13 @@ func (o *viewing) flags(f *pflag.FlagSet) {
 	f.StringVar(&o.keyFile, "http-key-file", "", "PEM `file` of the server's key")
 }
 
-func (o *viewing) validate() error {
+// validate also reads the token: a file that is no good is said before anything is made.
+func (o *viewing) validate() (err error) {
 	if (o.certFile == "") != (o.keyFile == "") {
 		return fmt.Errorf("%w: TLS needs both --http-cert-file and --http-key-file", errUse)
 	}
-	return nil
+	o.token, err = readToken(o.tokenFile)
+	return err
 }
 
 // server is the views of a program: the tables' stages, and the HTTP stage, which starts last and stops first.
@@ -55,16 +57,6 @@ type server struct {
 // open makes the views' stages; the listener is bound when it returns. closing is to be called after the stages have
 // stopped.
 func (o *viewing) open(c *connection, d *dataDir, log *slog.Logger, registry *prometheus.Registry, health *app.Health, diskFailed func(error)) (s *server, closing func(), err error) {
-	token := ""
-	if o.tokenFile != "" {
-		b, err := os.ReadFile(o.tokenFile)
-		if err != nil {
-			return nil, nil, fmt.Errorf("%w: read --auth-token-file: %w", errUse, err)
-		}
-		if token = strings.TrimSpace(string(b)); token == "" {
-			return nil, nil, fmt.Errorf("%w: --auth-token-file %s is empty", errUse, o.tokenFile)
-		}
-	}
 	names := c.topics.Names
 	index := views.NewIndex()
 	cfg := engine.Config{Kafka: c.kafka, Dir: filepath.Join(d.path, "view"), Logger: log, OnDiskFailure: diskFailed}
@@ -100,7 +92,7 @@ func (o *viewing) open(c *connection, d *dataDir, log *slog.Logger, registry *pr
 			a, _ := row.(*codecs.Activity)
 			return a, err
 		},
-		LagMeter: meter, Readiness: readiness{health, []*engine.View{activity, counts}}, Logger: log, Registry: registry, AuthToken: token, Version: version,
+		LagMeter: meter, Readiness: readiness{health, []*engine.View{activity, counts}}, Logger: log, Registry: registry, AuthToken: o.token, Version: version,
 		RawTopics: [2]string{names.Users, names.Events},
 	})
 	if err != nil {
@@ -113,19 +105,31 @@ func (o *viewing) open(c *connection, d *dataDir, log *slog.Logger, registry *pr
 		return nil, nil, err
 	}
 	addr := l.Addr().(*net.TCPAddr)
-	if token == "" && !addr.IP.IsLoopback() {
+	if o.token == "" && !addr.IP.IsLoopback() {
 		log.Warn("anybody who reaches this address can read everything: set --auth-token-file or listen on the loopback only", "listen", addr.String())
 	}
 	s = &server{url: scheme + "://" + addr.String()}
 	s.tables = []app.Stage{
-		{Name: activity.Name(), Run: activity.Run, Progress: progress(activity.Progress)},
-		{Name: counts.Name(), Run: counts.Run, Progress: progress(counts.Progress)},
+		{Name: activity.Name(), Run: untilReplaced(activity), Progress: progress(activity.Progress)},
+		{Name: counts.Name(), Run: untilReplaced(counts), Progress: progress(counts.Progress)},
 	}
 	s.http = []app.Stage{httpStage("http", l, views.HTTPServer(web)), {Name: "lag", Run: meter.Run}, {Name: "streams", Run: func(ctx context.Context, ready func()) error {
 		ready()
 		return web.Run(ctx)
 	}}}
 	return s, cl.Close, nil
+}
+
+// untilReplaced runs a view. When its table is made anew the program ends: what it has in memory, and has told those who
+// follow it, was the old table's.
+func untilReplaced(v *engine.View) func(context.Context, func()) error {
+	return func(ctx context.Context, ready func()) error {
+		err := v.Run(ctx, ready)
+		if errors.Is(err, engine.ErrTableReplaced) {
+			return app.Fatal(fmt.Errorf("%w while this view ran (by potok reset?): start it again, and it reads the new one", err))
+		}
+		return err
+	}
 }
 
 // readiness is what the server says about the program.

@@ -23,6 +23,7 @@ import (
 	"github.com/potok-streams/potok/internal/kafka"
 	"github.com/potok-streams/potok/internal/producer"
 	"github.com/potok-streams/potok/internal/store"
+	"github.com/potok-streams/potok/internal/tracing"
 )
 
 // Config is what all processors and views of a program have in common.
@@ -37,6 +38,7 @@ type Config struct {
 	OnDiskFailure func(error)
 	// Observe is told what takes time; its functions may be nil and are called by several goroutines.
 	Observe Observe
+	Tracer  *tracing.Tracer // nil: off
 }
 
 // Observe is what a processor or a view tells about its work.
@@ -104,10 +106,7 @@ const lookupTimeout = 30 * time.Second
 func (s *state) changelog(topic string, partition int32) (store.Changelog, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), lookupTimeout)
 	defer cancel()
-	topics, err := s.admin.ListTopics(ctx, topic)
-	if err == nil {
-		err = topics.Error()
-	}
+	id, err := s.topicID(ctx, topic)
 	if err != nil {
 		return store.Changelog{}, err
 	}
@@ -119,7 +118,15 @@ func (s *state) changelog(topic string, partition int32) (store.Changelog, error
 	if err != nil {
 		return store.Changelog{}, err
 	}
-	return store.Changelog{Topic: topic, Partition: partition, ID: topics[topic].ID, Start: start, End: end}, nil
+	return store.Changelog{Topic: topic, Partition: partition, ID: id, Start: start, End: end}, nil
+}
+
+func (s *state) topicID(ctx context.Context, topic string) (kadm.TopicID, error) {
+	topics, err := s.admin.ListTopics(ctx, topic)
+	if err == nil {
+		err = topics.Error()
+	}
+	return topics[topic].ID, err
 }
 
 func (s *state) offset(ctx context.Context, list func(context.Context, ...string) (kadm.ListedOffsets, error), topic string, partition int32) (int64, error) {

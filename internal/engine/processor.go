@@ -153,7 +153,7 @@ func (p *Processor) options(st *state, l *lease.Lease, out *producer.Client, tou
 		goka.WithStorageBuilder(st.registry.Build),
 		goka.WithUpdateCallback(st.update(p.group.Merge, stale, nil)),
 		goka.WithProducerBuilder(func([]string, string, func() hash.Hash32) (goka.Producer, error) {
-			return producer.NewChangelog(out, st.registry.Acked), nil
+			return p.cfg.Tracer.Producer(producer.NewChangelog(out, st.registry.Acked)), nil
 		}),
 		goka.WithPartitionChannelSize(256),
 		goka.WithLogger(gokaLogger{p.cfg.Logger.With("stage", p.group.Name)}),

@@ -237,7 +237,7 @@ type restoring struct {
 // restore starts a processor of the table on a directory. around, if not nil, puts something around merging.
 func (tb *table) restore(t testing.TB, dir string, log *slog.Logger, around func(engine.Merge) engine.Merge) *restoring {
 	t.Helper()
-	g := processors.Activity(tb.names, processors.NewMetrics(prometheus.NewRegistry()))
+	g := processors.Activity(tb.names, processors.NewMetrics(prometheus.NewRegistry()), nil)
 	if around != nil {
 		g.Merge = around(g.Merge)
 	}

@@ -37,6 +37,10 @@ func NewView(cfg Config, table string, codec goka.Codec, merge Merge, applied fu
 // Name returns the stage's name.
 func (v *View) Name() string { return "view-" + v.table }
 
+// ErrTableReplaced means that the table's topic was deleted and made anew while its view ran. Rows that were passed on
+// are no longer true, and who has them has to forget them before the view is run again.
+var ErrTableReplaced = errors.New("the table's topic was deleted and made anew")
+
 // ErrNotReady is returned by Get while the table is being restored.
 var ErrNotReady = errors.New("table is being restored")
 
@@ -96,8 +100,27 @@ func (v *View) Run(ctx context.Context, ready func()) error {
 	if err != nil {
 		return fmt.Errorf("make view of %s: %w", v.table, err)
 	}
-	run, cancel := context.WithCancel(ctx)
-	defer cancel()
+	id, err := st.topicID(ctx, v.table)
+	if err != nil {
+		return err
+	}
+	run, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	go func() {
+		tick := time.NewTicker(patrolEvery)
+		defer tick.Stop()
+		for {
+			select {
+			case <-run.Done():
+				return
+			case <-tick.C:
+			}
+			// A topic that is not there, and brokers that do not answer, say nothing: both may pass.
+			if now, err := st.topicID(run, v.table); err == nil && now != id {
+				cancel(fmt.Errorf("%s: %w", v.table, ErrTableReplaced))
+			}
+		}
+	}()
 	current := &viewRun{state: st, view: gv}
 	v.current.Store(current)
 	defer v.current.Store(nil) // goka's view must not be asked once it is closed
@@ -116,14 +139,20 @@ func (v *View) Run(ctx context.Context, ready func()) error {
 	}()
 	go st.logProgress(run, v.Name())
 	err = gv.Run(run)
-	if ctx.Err() != nil {
+	switch {
+	case ctx.Err() != nil:
 		return nil
+	case run.Err() != nil:
+		return context.Cause(run)
 	}
 	return err
 }
 
 // load passes the rows that are on disk on.
 func (v *View) load(s *store.Store) error {
+	if s.Offset() == store.NoOffset { // all of them are still to come, and an iterator would end the store's loading
+		return nil
+	}
 	it, err := s.Iterator()
 	if err != nil {
 		return err
