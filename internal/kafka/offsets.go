@@ -27,7 +27,7 @@ func Committed(ctx context.Context, admin *kadm.Client, group string) (kadm.Offs
 			// The answer names topics by id, and franz-go looks the names up in its cache of metadata, where another
 			// request may just have dropped them.
 			select {
-			case <-time.After(retryPause):
+			case <-time.After(offsetsPause):
 			case <-ctx.Done():
 			}
 		default:
@@ -37,6 +37,6 @@ func Committed(ctx context.Context, admin *kadm.Client, group string) (kadm.Offs
 }
 
 const (
-	maxTries   = 5
-	retryPause = 50 * time.Millisecond
+	maxTries     = 5
+	offsetsPause = 50 * time.Millisecond
 )

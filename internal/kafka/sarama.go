@@ -11,8 +11,9 @@ import (
 	"github.com/xdg-go/scram"
 )
 
-// metadataPause is between attempts to find out what the brokers have.
-const metadataPause = 250 * time.Millisecond
+// retryPause is between attempts at what the brokers can't do yet, such as finding a leader or a coordinator; sarama's own
+// two seconds are longer than most of it takes.
+const retryPause = 250 * time.Millisecond
 
 // Sarama returns a new configuration for goka's consumers and topic manager; goka's builders write into what they are
 // given, so that each gets its own. instance is the static group member's name; empty: a dynamic member. alive, if not
@@ -37,7 +38,7 @@ func (c Config) Sarama(ctx context.Context, instance string, alive func(asked ti
 		if ctx.Err() != nil {
 			return 0
 		}
-		return metadataPause
+		return retryPause
 	}
 	s.ChannelBufferSize = 1024
 	s.Consumer.Offsets.Initial = sarama.OffsetOldest
@@ -46,6 +47,9 @@ func (c Config) Sarama(ctx context.Context, instance string, alive func(asked ti
 	s.Consumer.Fetch.Default = 256 << 10 // decoded it is several times as much, and a program has dozens of readers
 	s.Consumer.MaxWaitTime = 100 * time.Millisecond
 	s.Consumer.MaxProcessingTime = 10 * time.Second
+	s.Consumer.Retry.Backoff = retryPause
+	s.Consumer.Group.Rebalance.Retry.Backoff = retryPause
+	s.Consumer.Group.Rebalance.Retry.Max = 32 // eight seconds, as sarama's four at its own pause
 	s.Consumer.Group.InstanceId = instance
 	s.Consumer.Group.Session.Timeout = c.SessionTimeout
 	s.Consumer.Group.Rebalance.Timeout = c.RebalanceTimeout()
