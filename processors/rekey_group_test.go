@@ -31,7 +31,7 @@ func TestUnownedPartition(t *testing.T) {
 	t.Cleanup(c.Close)
 	conf := kafka.Defaults()
 	conf.BootstrapServers = c.ListenAddrs()
-	m, err := topology.NewManager(topology.Config{Names: names, Partitions: 1}, conf)
+	m, err := topology.NewManager(t.Context(), topology.Config{Names: names, Partitions: 1}, conf)
 	if err != nil {
 		t.Fatal(err)
 	}

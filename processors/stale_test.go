@@ -51,7 +51,7 @@ func testStaleRow(t *testing.T, who string, last func(stale []byte) []byte) {
 	conf := kafka.Defaults()
 	conf.BootstrapServers = c.ListenAddrs()
 	names := codecs.DefaultNames()
-	m, err := topology.NewManager(topology.Config{Names: names, Partitions: 1}, conf)
+	m, err := topology.NewManager(t.Context(), topology.Config{Names: names, Partitions: 1}, conf)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -74,11 +74,15 @@ func (s *Server) Run(ctx context.Context) error {
 }
 
 // pause is how long changes are gathered. The more streams there are, the more each round of them costs, and the more of a
-// row's states in between are better left out.
+// row's states in between are better left out. With none, there is nobody to be quick for: answers bring what they need up to
+// date themselves.
 func (s *Server) pause() time.Duration {
-	const streams, longest = 50, time.Second
-	d := s.cfg.Coalesce
-	return max(d, min(longest, d+d*time.Duration(s.frames.readerCount())/streams))
+	const streams, unread, longest = 20, 250 * time.Millisecond, time.Second
+	d, n := s.cfg.Coalesce, s.frames.readerCount()
+	if n == 0 {
+		return max(d, unread)
+	}
+	return max(d, min(longest, d+d*time.Duration(n)/streams))
 }
 
 // Close ends the streams; other requests go on. It may be called more than once.

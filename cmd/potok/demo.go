@@ -63,7 +63,7 @@ func (p *program) runDemo(ctx context.Context, d *dataDir, v *viewing, users emi
 		return err
 	}
 	defer b.Close()
-	c := connection{kafka: kafka.Defaults(), topics: topology.Config{Names: codecs.DefaultNames(), Partitions: broker.Partitions}}
+	c := connection{kafka: kafka.Defaults(), topics: topology.Config{Names: codecs.DefaultNames()}}
 	c.kafka.BootstrapServers = b.Addresses()
 
 	parent, err := d.resolve()

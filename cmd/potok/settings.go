@@ -51,7 +51,7 @@ func (c *connection) flags(f *pflag.FlagSet) {
 	f.StringVar(&c.topics.Names.Users, "users-topic", c.topics.Names.Users, "raw `topic` of users")
 	f.StringVar(&c.topics.Names.Events, "events-topic", c.topics.Names.Events, "raw `topic` of events")
 	f.StringVar(&c.topics.Names.Prefix, "prefix", c.topics.Names.Prefix, "prefix of Potok's own topics and consumer groups")
-	f.IntVar(&c.topics.Partitions, "partitions", 16, "partitions of the topics that Potok makes, a power of two; fixed once they are made")
+	f.IntVar(&c.topics.Partitions, "partitions", 0, "partitions of the topics that Potok makes, a power of two, fixed once they are made; 0: 16, or 4 on the embedded broker")
 	f.IntVar(&c.topics.ReplicationFactor, "replication-factor", 0, "of the topics that Potok makes; 0: 3, or the number of brokers if that is fewer")
 }
 
@@ -88,11 +88,12 @@ func (c *connection) ensure(ctx context.Context, p *program, ensure func(*topolo
 	if err := c.kafka.Ping(ctx, connectTimeout); err != nil {
 		return err
 	}
-	m, err := topology.NewManager(c.topics, c.kafka)
+	m, err := topology.NewManager(ctx, c.topics, c.kafka)
 	if err != nil {
 		return err
 	}
 	defer m.Close()
+	c.topics = m.Config()
 	made, err := ensure(m, ctx)
 	if len(made) > 0 {
 		p.log.Info("made topics", "topics", made)

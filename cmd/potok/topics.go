@@ -34,7 +34,7 @@ func (p *program) topics() *cobra.Command {
 			} else if err := c.kafka.Ping(cmd.Context(), connectTimeout); err != nil {
 				return err
 			}
-			m, err := topology.NewManager(c.topics, c.kafka)
+			m, err := topology.NewManager(cmd.Context(), c.topics, c.kafka)
 			if err != nil {
 				return err
 			}
@@ -43,7 +43,7 @@ func (p *program) topics() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			p.showTopics(c.topics, findings, output)
+			p.showTopics(m.Config(), findings, output)
 			if len(findings) > 0 {
 				return errDifference
 			}

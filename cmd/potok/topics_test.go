@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"math/rand/v2"
 	"strings"
@@ -9,6 +10,7 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/potok-streams/potok/internal/purge"
@@ -225,4 +227,31 @@ func TestPartitionsAddedWhileStopped(t *testing.T) {
 		w.some(rnd, 200)
 		w.settled(start(t, env, "run"))
 	})
+}
+
+// TestDefaultPartitions: how many partitions topics get depends on the cluster, unless it is said.
+func TestDefaultPartitions(t *testing.T) {
+	t.Parallel()
+	other, err := kfake.NewCluster(kfake.NumBrokers(1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(other.Close)
+	elsewhere := map[string]string{"KAFKA_BOOTSTRAP_SERVERS": other.ListenAddrs()[0]}
+	for _, test := range []struct {
+		env  map[string]string
+		args []string
+		want int
+	}{{embedded(t), nil, 4}, {elsewhere, nil, 16}, {embedded(t), []string{"--partitions", "2"}, 2}} {
+		code, out, stderr := command(t, test.env, append([]string{"topics", "-o", "json"}, test.args...)...)
+		var got struct{ Topics []topology.Topic }
+		if err := json.Unmarshal([]byte(out), &got); code != exitDone || err != nil || len(got.Topics) != 9 {
+			t.Fatalf("exit code %d, %v:\n%s%s", code, err, out, stderr)
+		}
+		for _, topic := range got.Topics {
+			if topic.Partitions != test.want {
+				t.Errorf("%s has %d partitions, want %d", topic.Name, topic.Partitions, test.want)
+			}
+		}
+	}
 }

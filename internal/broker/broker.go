@@ -9,10 +9,9 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kfake"
-)
 
-// Partitions is how many partitions Potok's own topics get on this broker.
-const Partitions = 4
+	"github.com/potok-streams/potok/internal/topology"
+)
 
 const compactEvery = 10 * time.Second
 
@@ -39,7 +38,8 @@ func Start(cfg Config) (*Broker, error) {
 	}
 	opts := []kfake.Opt{
 		kfake.NumBrokers(1),
-		kfake.DefaultNumPartitions(Partitions),
+		kfake.ClusterID(topology.EmbeddedCluster),
+		kfake.DefaultNumPartitions(topology.EmbeddedPartitions),
 		kfake.ListenFn(func(network, _ string) (net.Listener, error) { return net.Listen(network, cfg.Address) }),
 		// Its own timers do not resume after a restart, and rows of tables older than its default would be dropped then.
 		kfake.BrokerConfigs(map[string]string{"log.retention.ms": "-1", "group.initial.rebalance.delay.ms": "0"}),

@@ -114,7 +114,7 @@ func (o Options) cluster(ctx context.Context, r *Report) map[string]changelog {
 		failed("topics", err)
 		return nil
 	}
-	m, err := topology.NewManager(o.Topics, o.Kafka)
+	m, err := topology.NewManager(ctx, o.Topics, o.Kafka)
 	if err != nil {
 		failed("topics", err)
 		return nil

@@ -164,7 +164,7 @@ func newTable(t testing.TB, brokers []string) *table {
 	t.Helper()
 	tb := &table{kafka: kafka.Defaults(), names: codecs.DefaultNames()}
 	tb.kafka.BootstrapServers = brokers
-	m, err := topology.NewManager(topology.Config{Names: tb.names, Partitions: tablePartitions}, tb.kafka)
+	m, err := topology.NewManager(t.Context(), topology.Config{Names: tb.names, Partitions: tablePartitions}, tb.kafka)
 	if err != nil {
 		t.Fatal(err)
 	}

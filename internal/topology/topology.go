@@ -23,14 +23,14 @@ import (
 // Config says what the topics are to be like where Potok makes them.
 type Config struct {
 	Names             codecs.Names
-	Partitions        int // of Potok's own topics, a power of two
+	Partitions        int // of Potok's own topics, a power of two; 0: 16, or 4 on the embedded broker
 	ReplicationFactor int // 0: 3, or the number of brokers if that is fewer
 }
 
 // Validate reports what is wrong with the settings.
 func (c Config) Validate() error {
 	var errs []error
-	if c.Partitions < 1 || c.Partitions&(c.Partitions-1) != 0 {
+	if c.Partitions < 0 || c.Partitions&(c.Partitions-1) != 0 {
 		errs = append(errs, fmt.Errorf("--partitions is %d: it must be a power of two, because of how goka places keys", c.Partitions))
 	}
 	if c.ReplicationFactor < 0 {
@@ -102,20 +102,43 @@ type Finding struct {
 
 func (f Finding) String() string { return f.Topic + ": " + f.What + ": " + f.Advice }
 
+// The embedded broker's cluster id, and how many partitions topics get there and elsewhere by default.
+const (
+	EmbeddedCluster    = "potok-embedded"
+	EmbeddedPartitions = 4
+	defaultPartitions  = 16
+)
+
 // Manager makes and checks the topics of one cluster.
 type Manager struct {
 	cfg   Config
 	admin *kadm.Client
 }
 
-// NewManager connects to the cluster; the caller closes it.
-func NewManager(cfg Config, k kafka.Config) (*Manager, error) {
+// NewManager connects to the cluster, which also says how many partitions there are by default; the caller closes it.
+func NewManager(ctx context.Context, cfg Config, k kafka.Config) (*Manager, error) {
 	cl, err := k.Client(kgo.RetryTimeout(15 * time.Second))
 	if err != nil {
 		return nil, err
 	}
-	return &Manager{cfg, kadm.NewClient(cl)}, nil
+	m := &Manager{cfg, kadm.NewClient(cl)}
+	if cfg.Partitions > 0 {
+		return m, nil
+	}
+	about, err := m.admin.BrokerMetadata(ctx)
+	if err != nil {
+		m.Close()
+		return nil, fmt.Errorf("ask for the cluster's id: %w", err)
+	}
+	m.cfg.Partitions = defaultPartitions
+	if about.Cluster == EmbeddedCluster {
+		m.cfg.Partitions = EmbeddedPartitions
+	}
+	return m, nil
 }
+
+// Config returns the configuration with the partition count that holds.
+func (m *Manager) Config() Config { return m.cfg }
 
 // Close closes the connections.
 func (m *Manager) Close() { m.admin.Close() }
