@@ -50,6 +50,15 @@ func DecodeActivity(b []byte) (*Activity, error) {
 	return a, nil
 }
 
+// DecodeSummary reads of such a row what a listing has of it, in half the time: the tally has no labels and no marks.
+func DecodeSummary(b []byte) (*Activity, error) {
+	a := new(Activity)
+	if err := a.decode(b, summary); err != nil {
+		return nil, err
+	}
+	return a, nil
+}
+
 func (a *Activity) decode(b []byte, what detail) error {
 	err := readFields(b, func(f field) error {
 		switch f.num {

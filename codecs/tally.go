@@ -201,7 +201,7 @@ func (t *Tally) decode(b []byte, what detail) error {
 		case 2:
 			t.Count = f.uint
 		case 3:
-			if what != everything {
+			if what&labels == 0 {
 				return nil
 			}
 			if t.Labels == nil {
@@ -224,7 +224,9 @@ func (t *Tally) decode(b []byte, what detail) error {
 		case 5, 6:
 			t.Span.read(f)
 		case 7:
-			return t.readMarks(f.bytes)
+			if what&marks != 0 {
+				return t.readMarks(f.bytes)
+			}
 		}
 		return nil
 	})

@@ -340,3 +340,23 @@ func BenchmarkTallyAdd(b *testing.B) {
 		row.Add(batch)
 	}
 }
+
+// TestSummary: a summary is the row, but for what it leaves out.
+func TestSummary(t *testing.T) {
+	row := &codecs.Activity{User: goldenUser()}
+	row.Tally.Add(typicalBatch())
+	for _, want := range []*codecs.Activity{row, {User: goldenUser()}, {Tally: row.Tally}} {
+		b := codecs.AppendActivity(nil, want)
+		want.Tally.Labels, want.Tally.Marks = nil, nil
+		got, err := codecs.DecodeSummary(b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("-want +got:\n%s", diff)
+		}
+		if _, err := codecs.DecodeSummary(b[:len(b)-1]); err == nil {
+			t.Error("a row that is cut off has a summary")
+		}
+	}
+}

@@ -81,11 +81,11 @@ func (u *User) decode(b []byte, what detail) error {
 		case 1:
 			return f.checkFormat()
 		case 2:
-			if what == everything {
+			if what&ofUser != 0 {
 				u.Name = texts.of(f.bytes)
 			}
 		case 3:
-			if what == everything {
+			if what&ofUser != 0 {
 				u.Email = texts.of(f.bytes)
 			}
 		case 4:

@@ -156,12 +156,17 @@ func packed(f field) (n int) {
 	return n
 }
 
-// detail says what of a row is decoded.
+// detail says what of a row is decoded, besides what costs nothing: counts, time spans and versions.
 type detail uint8
 
 const (
-	everything detail = iota
-	age               // what tells whether it is newer than another: the tally's count and marks, the user's version
+	ofUser detail = 1 << iota // name and email
+	labels
+	marks
+
+	everything = ofUser | labels | marks
+	age        = marks  // what tells whether it is newer than another
+	summary    = ofUser // what a listing has of it
 )
 
 // texts makes strings of parts of a record, all of them with one allocation. Each of them keeps all of the record in memory.

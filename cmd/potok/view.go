@@ -67,7 +67,7 @@ func (o *viewing) open(c *connection, d *dataDir, log *slog.Logger, registry *pr
 		return cfg
 	}
 	activity := engine.NewView(observed(names.ActivityTable()), names.ActivityTable(), codecs.ActivityCodec{}, merge, func(_, key string, row []byte) error {
-		a, err := codecs.DecodeActivity(row)
+		a, err := codecs.DecodeSummary(row)
 		if err == nil {
 			index.ApplyActivity(key, a)
 		}
