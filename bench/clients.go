@@ -49,17 +49,11 @@ func clients(ctx context.Context, b *bench) (err error) {
 	if err != nil {
 		return err
 	}
-	p, err := b.newPotok(d)
+	p, err := b.counted(ctx, d)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, p.remove(ctx)) }()
-	if err := p.start(ctx, "run"); err != nil {
-		return err
-	}
-	if err := p.complete(ctx); err != nil {
-		return err
-	}
 	b.logf("%s events/s for %s without clients", thousands(int64(b.writeRate)), b.warmup+b.duration)
 	alone, err := b.underLoad(ctx, p, nil)
 	if err != nil {

@@ -36,17 +36,11 @@ func latency(ctx context.Context, b *bench) (err error) {
 	if err := b.registerMore(ctx, d, perRate*len(b.rates)); err != nil {
 		return err
 	}
-	p, err := b.newPotok(d)
+	p, err := b.counted(ctx, d)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, p.remove(ctx)) }()
-	if err := p.start(ctx, "run"); err != nil {
-		return err
-	}
-	if err := p.complete(ctx); err != nil {
-		return err
-	}
 	t := table{head: append([]string{"events/s", "seen by"}, append(spreadHead(), "missing", "published/s", "core, no readers", "core, readers")...)}
 	for i, rate := range b.rates {
 		b.logf("%s events/s for %s", thousands(int64(rate)), b.warmup+b.duration)

@@ -33,6 +33,20 @@ type potok struct {
 	view    *client.Client
 }
 
+// counted returns an installation over topics that runs and has counted all that they have.
+func (b *bench) counted(ctx context.Context, d *data) (p *potok, err error) {
+	if p, err = b.newPotok(d); err != nil {
+		return nil, err
+	}
+	if err = p.start(ctx, "run"); err == nil {
+		err = p.complete(ctx)
+	}
+	if err != nil {
+		return nil, errors.Join(err, p.remove(ctx))
+	}
+	return p, nil
+}
+
 // newPotok prepares an installation over topics.
 func (b *bench) newPotok(d *data) (*potok, error) {
 	dir, prefix, err := b.fresh("potok")

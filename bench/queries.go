@@ -44,17 +44,11 @@ func queries(ctx context.Context, b *bench) (err error) {
 	if err != nil {
 		return err
 	}
-	p, err := b.newPotok(d)
+	p, err := b.counted(ctx, d)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, p.remove(ctx)) }()
-	if err := p.start(ctx, "run"); err != nil {
-		return err
-	}
-	if err := p.complete(ctx); err != nil {
-		return err
-	}
 	b.logf("all is counted; looking for the middle of the listings")
 	kinds, err := p.queries(ctx)
 	if err != nil {

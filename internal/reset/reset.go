@@ -110,7 +110,7 @@ func Make(ctx context.Context, o Options) (*Plan, error) {
 	if err != nil {
 		return nil, err
 	}
-	existing, err := o.existing(ctx, append(slices.Clone(own), o.Topics.Names.Users, o.Topics.Names.Events)...)
+	existing, err := kafka.Existing(ctx, o.Admin, append(slices.Clone(own), o.Topics.Names.Users, o.Topics.Names.Events)...)
 	if err != nil {
 		return nil, err
 	}
@@ -131,23 +131,6 @@ func Make(ctx context.Context, o Options) (*Plan, error) {
 		}
 	}
 	return p, o.findLosses(ctx, p, existing)
-}
-
-// existing returns those of the topics that exist.
-func (o Options) existing(ctx context.Context, names ...string) (kadm.TopicDetails, error) {
-	details, err := o.Admin.ListTopics(ctx, names...)
-	if err != nil {
-		return nil, fmt.Errorf("list topics: %w", err)
-	}
-	for name, d := range details {
-		switch {
-		case errors.Is(d.Err, kerr.UnknownTopicOrPartition):
-			delete(details, name)
-		case d.Err != nil && !errors.Is(d.Err, kerr.LeaderNotAvailable):
-			return nil, fmt.Errorf("look up topic %s: %w", name, d.Err)
-		}
-	}
-	return details, nil
 }
 
 // findGroups adds those of the groups that exist, and their members.
@@ -262,7 +245,7 @@ func (o Options) deleteTopic(ctx context.Context, topic string) error {
 	}
 	end := time.Now().Add(goneAfter)
 	for {
-		existing, err := o.existing(ctx, topic)
+		existing, err := kafka.Existing(ctx, o.Admin, topic)
 		if err != nil {
 			return err
 		}

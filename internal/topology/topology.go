@@ -247,19 +247,7 @@ func (m *Manager) existing(ctx context.Context) (kadm.TopicDetails, error) {
 	for _, t := range m.cfg.Topics() {
 		names = append(names, t.Name)
 	}
-	details, err := m.admin.ListTopics(ctx, names...)
-	if err != nil {
-		return nil, fmt.Errorf("list topics: %w", err)
-	}
-	for name, d := range details {
-		switch {
-		case errors.Is(d.Err, kerr.UnknownTopicOrPartition):
-			delete(details, name)
-		case d.Err != nil && !errors.Is(d.Err, kerr.LeaderNotAvailable):
-			return nil, fmt.Errorf("look up topic %s: %w", name, d.Err)
-		}
-	}
-	return details, nil
+	return kafka.Existing(ctx, m.admin, names...)
 }
 
 func (m *Manager) replicationFactor(ctx context.Context) (int, error) {
