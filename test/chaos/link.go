@@ -19,11 +19,12 @@ type link struct {
 	target string
 	addr   string
 
-	mu    sync.Mutex
-	l     net.Listener // nil while the broker is down: then nobody answers, as without a link
-	state linkState
-	freed chan struct{} // closed when the state changes
-	conns map[net.Conn]bool
+	mu     sync.Mutex
+	l      net.Listener // nil while the broker is down: then nobody answers, as without a link
+	state  linkState
+	opened time.Time     // the last time
+	freed  chan struct{} // closed when the state changes
+	conns  map[net.Conn]bool
 }
 
 type linkState int
@@ -73,7 +74,9 @@ func (k *link) deafen() {
 func (k *link) set(s linkState) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.state = s
+	if k.state = s; s == linkOpen {
+		k.opened = time.Now()
+	}
 	close(k.freed)
 	k.freed = make(chan struct{})
 	if s == linkCut {
@@ -81,6 +84,13 @@ func (k *link) set(s linkState) {
 			c.Close()
 		}
 	}
+}
+
+// troubled says whether the link was not open at any time since then.
+func (k *link) troubled(since time.Time) bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.state != linkOpen || k.opened.After(since)
 }
 
 func (k *link) close() {

@@ -139,7 +139,8 @@ func (m *member) startLocked() error {
 // ended looks into an end that nobody meant.
 func (m *member) ended(l *life, err error) {
 	// Only those that have just started may give up: they tell whoever started them that the settings may be wrong.
-	if m.job.broker.troubled(l.began) && time.Since(l.began) < 30*time.Second {
+	away := m.job.broker.troubled(l.began) || m.link >= 0 && m.job.broker.links[m.link].troubled(l.began)
+	if away && time.Since(l.began) < 30*time.Second {
 		m.job.journal.note("%s gave up while the broker was away (%v), started again", m.name, err)
 	} else {
 		m.job.journal.wrong("%s ended by itself after %s: %v; log %s: %s", m.name, time.Since(l.began).Round(time.Millisecond), err, filepath.Base(l.log), lastLine(l.log))
