@@ -11,6 +11,7 @@ import (
 	"hash"
 	"log/slog"
 	"path/filepath"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -67,6 +68,8 @@ type state struct {
 	registry *store.Registry
 	group    atomic.Pointer[gate.Group]
 	out      *producer.Client // nil: a view
+
+	partitions sync.Map // by topic, what the brokers said last
 
 	connected  context.Context // ends some time after the run
 	disconnect context.CancelFunc
@@ -155,23 +158,37 @@ func (s *state) topicManager(brokers []string) (goka.TopicManager, error) {
 	if err != nil {
 		return nil, err
 	}
-	return recoveryWatcher{m, s.registry}, nil
+	return topicManager{m, s.registry, &s.partitions}, nil
 }
 
-// recoveryWatcher tells the registry the offsets that goka's recoveries start from and have to reach.
-type recoveryWatcher struct {
+// topicManager is goka's, with what it leaves open.
+type topicManager struct {
 	goka.TopicManager
 	registry *store.Registry
+	known    *sync.Map // partitions by topic
 }
 
-func (w recoveryWatcher) GetOffset(topic string, partition int32, at int64) (int64, error) {
-	o, err := w.TopicManager.GetOffset(topic, partition, at)
+// Partitions returns what is known, if the brokers don't answer: goka asks for standbys' partitions after it has made its
+// partitions' processors and before it starts them, and its clean-up panics over those that were not started.
+func (m topicManager) Partitions(topic string) ([]int32, error) {
+	partitions, err := m.TopicManager.Partitions(topic)
+	if err == nil {
+		m.known.Store(topic, partitions)
+	} else if known, ok := m.known.Load(topic); ok {
+		return known.([]int32), nil // nobody changes how many there are
+	}
+	return partitions, err
+}
+
+// GetOffset tells the registry the offsets that goka's recoveries start from and have to reach.
+func (m topicManager) GetOffset(topic string, partition int32, at int64) (int64, error) {
+	o, err := m.TopicManager.GetOffset(topic, partition, at)
 	switch {
 	case err != nil:
 	case at == sarama.OffsetOldest:
-		w.registry.RecoverFrom(topic, partition, o)
+		m.registry.RecoverFrom(topic, partition, o)
 	case at == sarama.OffsetNewest:
-		w.registry.RecoverTo(topic, partition, o)
+		m.registry.RecoverTo(topic, partition, o)
 	}
 	return o, err
 }
