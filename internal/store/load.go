@@ -14,9 +14,9 @@ import (
 // minLoad is how many changelog records are worth that.
 const minLoad = 1 << 16
 
-// writeBuffer is LevelDB's, of which it has two. It is small because a program has dozens of stores, with 16 partitions a
-// hundred, and what they write at once is mostly larger anyway.
-const writeBuffer = 256 << 10
+// writeBuffer is LevelDB's, of which it has two. It is small because a program has dozens of stores, and what they write at once
+// is mostly larger anyway.
+const writeBuffer = 1 << 20
 
 // levelDB returns the database's options.
 func (s *Store) levelDB(loading bool) *opt.Options {
