@@ -46,7 +46,7 @@ const NoOffset int64 = -1
 
 const (
 	flushInterval = 250 * time.Millisecond
-	maxDirtyBytes = 8 << 20 // of rows that wait for the disk, and as much again of rows on their way to it
+	maxDirtyBytes = 4 << 20 // of rows that wait for the disk, and as much again of rows on their way to it
 	rowOverhead   = 64      // what a row costs in memory beside its key and value, about
 )
 
