@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/lovoo/goka"
+	"github.com/twmb/franz-go/pkg/kadm"
 
 	"github.com/potok-streams/potok/internal/store"
 )
@@ -107,18 +108,8 @@ func (v *View) Run(ctx context.Context, ready func()) error {
 	run, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	go func() {
-		tick := time.NewTicker(patrolEvery)
-		defer tick.Stop()
-		for {
-			select {
-			case <-run.Done():
-				return
-			case <-tick.C:
-			}
-			// A topic that is not there, and brokers that do not answer, say nothing: both may pass.
-			if now, err := st.topicID(run, v.table); err == nil && now != id {
-				cancel(fmt.Errorf("%s: %w", v.table, ErrTableReplaced))
-			}
+		if v.replaced(run, st, id) {
+			cancel(fmt.Errorf("%s: %w", v.table, ErrTableReplaced))
 		}
 	}()
 	current := &viewRun{state: st, view: gv}
@@ -146,6 +137,23 @@ func (v *View) Run(ctx context.Context, ready func()) error {
 		return context.Cause(run)
 	}
 	return err
+}
+
+// replaced waits until the table's topic is another one, or ctx ends.
+func (v *View) replaced(ctx context.Context, st *state, id kadm.TopicID) bool {
+	tick := time.NewTicker(patrolEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return false
+		case <-tick.C:
+		}
+		// A topic that is not there, and brokers that do not answer, say nothing: both may pass.
+		if now, err := st.topicID(ctx, v.table); err == nil && now != id {
+			return true
+		}
+	}
 }
 
 // load passes the rows that are on disk on.
