@@ -24,6 +24,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/potok-streams/potok/internal/testkafka"
+	"github.com/potok-streams/potok/test/loopback"
 )
 
 // TestDiskFull fills the disk of one of three instances. That one ends by itself and says where and what to do, the other two
@@ -122,13 +123,13 @@ type process struct {
 
 func startProcess(t *testing.T, potok string, env map[string]string, dir string, more ...string) *process {
 	t.Helper()
-	address := freeAddress(t)
+	address := loopback.FreeAddress(t)
 	return launch(t, potok, env, dir, address, append([]string{"process", "--metrics-listen", address, "--session-timeout", "8s"}, more...)...)
 }
 
 func startView(t *testing.T, potok string, env map[string]string) *process {
 	t.Helper()
-	address := freeAddress(t)
+	address := loopback.FreeAddress(t)
 	return launch(t, potok, env, t.TempDir(), address, "view", "--listen", address)
 }
 

@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"maps"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -19,6 +18,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/potok-streams/potok/internal/testkafka"
+	"github.com/potok-streams/potok/test/loopback"
 )
 
 // TestReferencePrograms holds Potok against the Python programs: what they publish, Potok counts as pandas does, whenever
@@ -144,7 +144,7 @@ func command(t *testing.T, env map[string]string, path string, args ...string) [
 // startPotok starts `potok run` and returns when it is ready.
 func startPotok(t *testing.T, path string, env map[string]string) (p *exec.Cmd, url string) {
 	t.Helper()
-	address := freeAddress(t)
+	address := loopback.FreeAddress(t)
 	p = exec.Command(path, "run", "--listen", address)
 	var log bytes.Buffer
 	p.Env, p.Stderr = environment(env), &log
@@ -183,15 +183,4 @@ func stopPotok(t *testing.T, p *exec.Cmd) {
 	if err := p.Wait(); err != nil {
 		t.Errorf("potok ended with %v", err)
 	}
-}
-
-// freeAddress returns an address on the loopback that nobody listens on at the moment.
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
 }

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -19,6 +18,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/potok-streams/potok/internal/broker"
+	"github.com/potok-streams/potok/test/loopback"
 )
 
 const (
@@ -63,7 +63,7 @@ func start(t *testing.T) *instances {
 	if err := os.WriteFile(tokenFile, []byte(token+"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	p := &instances{open: freeAddress(t), closed: freeAddress(t), endBroker: endBroker}
+	p := &instances{open: loopback.FreeAddress(t), closed: loopback.FreeAddress(t), endBroker: endBroker}
 	for name, args := range map[string][]string{
 		"run":  {"run", "--listen", p.open},
 		"view": {"view", "--listen", p.closed, "--auth-token-file", tokenFile},
@@ -189,15 +189,4 @@ func (p *instances) ask(t *testing.T, method, url string, header ...string) (*ht
 	defer resp.Body.Close()
 	body, err := io.ReadAll(resp.Body)
 	return resp, body, err
-}
-
-// freeAddress returns an address on the loopback that nobody listens on at the moment.
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
 }
