@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -208,8 +209,13 @@ func TestTotals(t *testing.T) {
 	if got := resp.Header.Values(lagHeader); len(got) != 1 || got[0] != "1001" {
 		t.Errorf("stats did not measure anew: %q", got)
 	}
-	if body := getJSON[ThroughputPoints](t, base+"/v1/throughput"); len(body.Topics) != 2 || len(body.Topics[0].Points) != 1 || body.Topics[1].Points[0].Lag != 5 {
-		t.Errorf("throughput: %+v", body)
+	points := getJSON[ThroughputPoints](t, base+"/v1/throughput")
+	for deadline := time.Now().Add(20 * time.Second); len(points.Topics) == 2 && len(points.Topics[0].Points) == 0 && time.Now().Before(deadline); {
+		time.Sleep(time.Millisecond) // Run, which samples, may not have begun
+		points = getJSON[ThroughputPoints](t, base+"/v1/throughput")
+	}
+	if len(points.Topics) != 2 || len(points.Topics[0].Points) != 1 || points.Topics[1].Points[0].Lag != 5 {
+		t.Errorf("throughput: %+v", points)
 	}
 }
 
