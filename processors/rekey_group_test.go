@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -24,21 +25,7 @@ import (
 func TestUnownedPartition(t *testing.T) {
 	t.Parallel()
 	names := codecs.DefaultNames()
-	c, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(2, names.Events))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(c.Close)
-	conf := kafka.Defaults()
-	conf.BootstrapServers = c.ListenAddrs()
-	m, err := topology.NewManager(t.Context(), topology.Config{Names: names, Partitions: 1}, conf)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer m.Close()
-	if _, err := m.Ensure(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	c, conf := newBroker(t, names, 2)
 	var half atomic.Bool // the first assignment has been cut to one partition
 	c.ControlKey(int16(kmsg.SyncGroup), func(request kmsg.Request) (kmsg.Response, error, bool) {
 		c.KeepControl()
@@ -88,4 +75,114 @@ func TestUnownedPartition(t *testing.T) {
 	if !half.Load() {
 		t.Error("all partitions were owned from the start")
 	}
+}
+
+// TestCommitsAreApart: a live load is committed now and then and not with each batch, what is left when the load ends is
+// committed soon, and what is left when the stage stops, at once.
+func TestCommitsAreApart(t *testing.T) {
+	t.Parallel()
+	names := codecs.DefaultNames()
+	c, conf := newBroker(t, names, 1)
+	var commits atomic.Int64
+	c.ControlKey(int16(kmsg.OffsetCommit), func(kmsg.Request) (kmsg.Response, error, bool) {
+		c.KeepControl()
+		commits.Add(1)
+		return nil, nil, false
+	})
+	cl, err := conf.Client()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(cl.Close)
+	admin := kadm.NewClient(cl)
+	committed := func() int64 {
+		offsets, err := kafka.Committed(t.Context(), admin, names.RekeyEventsGroup())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return offsets[names.Events][0].At
+	}
+	published := int64(0)
+	publish := func() {
+		r := &kgo.Record{Topic: names.Events, Value: rawEvent("u", "click")}
+		if err := cl.ProduceSync(t.Context(), r).FirstErr(); err != nil {
+			t.Fatal(err)
+		}
+		published++
+	}
+	registry := prometheus.NewRegistry()
+	metrics := NewMetrics(registry)
+	stage := RekeyEvents(names)
+	stage.Kafka, stage.Instance, stage.Logger, stage.Metrics = conf, "a", slog.New(slog.DiscardHandler), metrics
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	done := make(chan error, 1)
+	go func() { done <- stage.Run(ctx, func() {}) }()
+
+	publishUntil := func(batches uint64) {
+		t.Helper()
+		for deadline := time.Now().Add(20 * time.Second); sampleCount(t, registry, "potok_flush_records") < batches; {
+			if time.Now().After(deadline) {
+				t.Fatalf("no %d batches after 20 s", batches)
+			}
+			publish()
+		}
+	}
+	begin := time.Now()
+	publishUntil(50)
+	if most := int64(time.Since(begin)/commitInterval) + 1; commits.Load() > most {
+		t.Errorf("%d commits in %s, want %d at most", commits.Load(), time.Since(begin), most)
+	}
+	for deadline := time.Now().Add(20 * time.Second); committed() != published; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("committed up to %d of %d", committed(), published)
+		}
+	}
+
+	publishUntil(sampleCount(t, registry, "potok_flush_records") + 5) // the first is committed at once, the others are not
+	cancel()
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	if left := published - committed(); left > 1 { // the last one may not have been read
+		t.Errorf("%d records are not committed after the stop", left)
+	}
+}
+
+// newBroker returns a broker with so many raw partitions of events, and Potok's topics.
+func newBroker(t *testing.T, names codecs.Names, partitions int32) (*kfake.Cluster, kafka.Config) {
+	t.Helper()
+	c, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(partitions, names.Events))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.Close)
+	conf := kafka.Defaults()
+	conf.BootstrapServers = c.ListenAddrs()
+	m, err := topology.NewManager(t.Context(), topology.Config{Names: names, Partitions: 1}, conf)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	if _, err := m.Ensure(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return c, conf
+}
+
+// sampleCount returns how often a histogram was told something, over all its labels.
+func sampleCount(t *testing.T, registry *prometheus.Registry, name string) (n uint64) {
+	t.Helper()
+	families, err := registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range families {
+		if f.GetName() == name {
+			for _, m := range f.GetMetric() {
+				n += m.GetHistogram().GetSampleCount()
+			}
+		}
+	}
+	return n
 }

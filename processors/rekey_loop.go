@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"sync"
 	"time"
 
@@ -21,6 +22,10 @@ const (
 	idlePoll    = 250 * time.Millisecond
 	liveLinger  = 10 * time.Millisecond // how long a batch stays open when nothing more waits on the raw topic
 	maxLinger   = 10 * time.Second      // and when there is a backlog: large batches make everything behind cheaper
+
+	// commitInterval is between two commits while batches follow each other: a commit takes the brokers longer than what it
+	// commits, and the next batch waits for it. What a crash leaves uncommitted is read again, and counted once.
+	commitInterval = 200 * time.Millisecond
 )
 
 // rekeyLoop is one life of a rekey stage. Its fields belong to whoever holds the poll: the loop between a poll and
@@ -38,11 +43,14 @@ type rekeyLoop struct {
 	open    *batch
 	opened  time.Time     // when the open batch got its first record
 	late    time.Duration // how old that record was
-	flight  *flight       // nil: none
+	flight  *flight       // nil: none; while there is one, uncommitted and commitDue are its own
 	spare   *batch
 	failure error           // of a flight: the stage ends, and sends nothing any more
 	next    map[int32]int64 // position: the next offset that is expected of each partition that is owned
 	reached map[int32]bool  // whether the position was the end of the partition when it was last fetched
+
+	uncommitted map[int32]kgo.EpochOffset // positions up to which all is acknowledged
+	commitDue   time.Time
 
 	mu       sync.Mutex
 	assigned []assignment // not yet noticed by the loop
@@ -71,7 +79,7 @@ type committed struct {
 func newRekeyLoop(s *Rekey, topic codecs.TopicID, admin *kadm.Client, out *producer.Client, end context.CancelCauseFunc) *rekeyLoop {
 	return &rekeyLoop{
 		stage: s, topic: topic, admin: admin, out: newSender(out), end: end, made: make(chan struct{}), open: newBatch(topic, s.newKeyed()), spare: newBatch(topic, s.newKeyed()),
-		next: map[int32]int64{}, reached: map[int32]bool{},
+		next: map[int32]int64{}, reached: map[int32]bool{}, uncommitted: map[int32]kgo.EpochOffset{},
 	}
 }
 
@@ -211,10 +219,14 @@ func (l *rekeyLoop) patience() (time.Duration, context.Context) {
 	if l.flight != nil {
 		return idlePoll, l.flight.done
 	}
-	if l.open.empty() {
-		return idlePoll, context.Background()
+	due := time.Now().Add(idlePoll)
+	switch {
+	case !l.open.empty():
+		due = l.opened.Add(l.linger())
+	case len(l.uncommitted) > 0:
+		due = l.commitDue
 	}
-	return max(time.Until(l.opened.Add(l.linger())), time.Millisecond), context.Background()
+	return max(time.Until(due), time.Millisecond), context.Background()
 }
 
 // linger says how long the open batch stays open: the later its messages are, the longer, unless no more of them wait.
@@ -238,13 +250,17 @@ func (l *rekeyLoop) flushIfDue() error {
 			return err
 		}
 	}
-	if !l.open.empty() && (l.open.full() || time.Since(l.opened) >= l.linger()) {
+	now := time.Now()
+	switch {
+	case !l.open.empty() && (l.open.full() || now.Sub(l.opened) >= l.linger()),
+		l.open.empty() && len(l.uncommitted) > 0 && !now.Before(l.commitDue):
 		l.flush()
 	}
 	return nil
 }
 
-// flush sends the open batch on its way and opens another. No other may be in flight.
+// flush sends the open batch, which may be empty when something is to be committed, on its way and opens another. No other may
+// be in flight.
 func (l *rekeyLoop) flush() {
 	done, finished := context.WithCancel(context.Background())
 	f := &flight{batch: l.open, done: done}
@@ -255,7 +271,7 @@ func (l *rekeyLoop) flush() {
 	}()
 }
 
-// deliver sends a batch's records, waits until all are acknowledged, and commits.
+// deliver sends a batch's records, waits until all are acknowledged, and commits if that is due.
 func (l *rekeyLoop) deliver(b *batch) error {
 	start := time.Now()
 	b.each(l.stage.keyedStream, l.stage.countStream, b.traced.sending(l.stage, l.out))
@@ -264,20 +280,25 @@ func (l *rekeyLoop) deliver(b *batch) error {
 	}
 	sent, err := l.out.wait()
 	if err == nil {
-		span := b.traced.commit(l.stage)
-		err = l.commit(b)
-		span.End(err)
+		maps.Copy(l.uncommitted, b.heads)
+		if !time.Now().Before(l.commitDue) {
+			span := b.traced.commit(l.stage)
+			err = l.commit()
+			span.End(err)
+		}
 	}
 	b.traced.end(err)
-	l.stage.Metrics.flushed(l.stage.name, sent, time.Since(start))
+	if !b.empty() {
+		l.stage.Metrics.flushed(l.stage.name, sent, time.Since(start))
+	}
 	return err
 }
 
-// commit commits the batch's raw offsets with the topic's id, and looks at each partition's own result.
-func (l *rekeyLoop) commit(b *batch) error {
+// commit commits raw offsets with the topic's id, and looks at each partition's own result.
+func (l *rekeyLoop) commit() error {
 	ctx, cancel := context.WithTimeout(context.Background(), l.stage.Kafka.SessionTimeout)
 	defer cancel()
-	id := fmt.Sprintf("%x", b.topic)
+	id := fmt.Sprintf("%x", l.topic)
 	ctx = kgo.PreCommitFnContext(ctx, func(r *kmsg.OffsetCommitRequest) error {
 		for t := range r.Topics {
 			for p := range r.Topics[t].Partitions {
@@ -286,7 +307,7 @@ func (l *rekeyLoop) commit(b *batch) error {
 		}
 		return nil
 	})
-	heads := map[string]map[int32]kgo.EpochOffset{l.stage.rawTopic: b.heads}
+	heads := map[string]map[int32]kgo.EpochOffset{l.stage.rawTopic: l.uncommitted}
 	for {
 		var failure error
 		l.consumer.CommitOffsetsSync(ctx, heads, func(_ *kgo.Client, _ *kmsg.OffsetCommitRequest, resp *kmsg.OffsetCommitResponse, err error) {
@@ -296,6 +317,8 @@ func (l *rekeyLoop) commit(b *batch) error {
 			if failure != nil {
 				return fmt.Errorf("commit offsets of group %s: %w", l.stage.group, failure)
 			}
+			clear(l.uncommitted)
+			l.commitDue = time.Now().Add(commitInterval)
 			return nil
 		}
 		time.Sleep(50 * time.Millisecond) // a group takes no commits for a moment while it hands out partitions
@@ -343,7 +366,7 @@ func (l *rekeyLoop) land(ctx context.Context) error {
 	}
 }
 
-// drain sends all that is pending and waits for it.
+// drain sends all that is pending, waits for it, and commits.
 func (l *rekeyLoop) drain() error {
 	if l.failure != nil {
 		return l.failure
@@ -354,9 +377,10 @@ func (l *rekeyLoop) drain() error {
 	if err := l.land(ctx); err != nil {
 		return err
 	}
-	if l.open.empty() {
+	if l.open.empty() && len(l.uncommitted) == 0 {
 		return nil
 	}
+	l.commitDue = time.Time{}
 	l.flush()
 	return l.land(ctx)
 }
