@@ -1,7 +1,11 @@
 package processors
 
 import (
+	"cmp"
+	"encoding/binary"
 	"math/bits"
+	"slices"
+	"strings"
 
 	"github.com/potok-streams/potok/codecs"
 )
@@ -30,8 +34,9 @@ type occurrences struct {
 
 	order  []uint32 // scratch of each
 	starts []uint32 // scratch of each
-	local  []int32  // scratch of batches: a label's index in the batch at hand, plus one
-	used   []int32  // scratch of fill: the labels that have one
+	sorted []sortedName
+	local  []int32 // scratch of batches: a label's index in the batch at hand, plus one
+	used   []int32 // scratch of fill: the labels that have one
 	batch  codecs.Batch
 	made   [][]codecs.Run // scratch of fill
 }
@@ -174,6 +179,9 @@ func (o *occurrences) reset() {
 	if o.letGo(); cap(o.order) > pieceSize {
 		o.order = nil
 	}
+	if cap(o.sorted) > pieceSize {
+		o.sorted = nil
+	}
 	o.sources, o.n, o.record, o.use = o.sources[:0], 0, 0, 0
 }
 
@@ -208,7 +216,8 @@ func (o *occurrences) labelBatches(topic codecs.TopicID, emit func(label string,
 }
 
 // each calls f with every name that occurs and where it does: places count through the sources' lists, one after the other,
-// and rise.
+// and rise. Names come in their order, which is that of the tables: what reads and writes rows behind goes through
+// its tables from the beginning to the end, and not to and fro.
 func (o *occurrences) each(n *names, nameOf func(*occurrence) int32, f func(name int32, places []uint32)) {
 	// A counting sort, which is stable, of the places alone.
 	if cap(o.starts) < len(n.list)+1 {
@@ -236,13 +245,40 @@ func (o *occurrences) each(n *names, nameOf func(*occurrence) int32, f func(name
 			place++
 		}
 	}
-	start := uint32(0)
-	for name, end := range starts[:len(n.list)] { // now each start is where the name's places end
-		if start < end {
-			f(int32(name), order[start:end])
+	ends := starts // each place moved its name's start on by one
+	o.sorted = n.sorted(o.sorted[:0])
+	for _, s := range o.sorted {
+		start := uint32(0)
+		if s.name > 0 {
+			start = ends[s.name-1]
 		}
-		start = end
+		if end := ends[s.name]; start < end {
+			f(s.name, order[start:end])
+		}
 	}
+}
+
+// sortedName is a name's number, with its beginning, which mostly says how two of them compare.
+type sortedName struct {
+	beginning uint64
+	name      int32
+}
+
+// sorted appends all names in their order.
+func (n *names) sorted(dst []sortedName) []sortedName {
+	dst = slices.Grow(dst, len(n.list))
+	for i, s := range n.list {
+		var b [8]byte
+		copy(b[:], s)
+		dst = append(dst, sortedName{binary.BigEndian.Uint64(b[:]), int32(i)})
+	}
+	slices.SortFunc(dst, func(a, b sortedName) int {
+		if c := cmp.Compare(a.beginning, b.beginning); c != 0 {
+			return c
+		}
+		return strings.Compare(n.list[a.name], n.list[b.name])
+	})
+	return dst
 }
 
 // fill makes o.batch of the occurrences of one name.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"testing"
 	"time"
 
@@ -83,6 +84,28 @@ func TestBatchReuse(t *testing.T) {
 		used.reset()
 		if !used.empty() || used.full() || len(sent(t, used)[keyedTopic])+len(sent(t, used)[countTopic]) != 0 {
 			t.Fatal("not empty after reset")
+		}
+	}
+}
+
+// TestKeysInOrder: what is behind goes through its tables in their order.
+func TestKeysInOrder(t *testing.T) {
+	events, users := newBatch(rawTopic, new(keyedEvents)), newBatch(rawTopic, new(keyedUsers))
+	r := rand.New(rand.NewPCG(1, 1))
+	for offset := range int64(2000) {
+		id := fmt.Sprintf("number-%x", r.IntN(500))[r.IntN(6):] // some share their first eight bytes, some are shorter
+		take(events, &kgo.Record{Topic: "test", Offset: offset, Value: rawEvent(id, "click")})
+		take(users, &kgo.Record{Topic: "test", Offset: offset, Value: rawUser(id, "Anna")})
+	}
+	for name, b := range map[string]*batch{"events": events, "users": users} {
+		var keys []string
+		b.each(keyedTopic, countTopic, func(topic, key string, _ []byte) {
+			if topic == keyedTopic {
+				keys = append(keys, key)
+			}
+		})
+		if len(keys) < 100 || !slices.IsSorted(keys) {
+			t.Errorf("%s: %d keys, sorted: %v", name, len(keys), slices.IsSorted(keys))
 		}
 	}
 }

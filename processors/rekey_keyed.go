@@ -1,6 +1,9 @@
 package processors
 
 import (
+	"maps"
+	"slices"
+
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/potok-streams/potok/codecs"
@@ -77,8 +80,8 @@ func (k *keyedUsers) names(r *kgo.Record) (user, none string, isCounted bool) {
 func (k *keyedUsers) full() bool { return len(k.newest) >= maxKeys }
 
 func (k *keyedUsers) each(_ codecs.TopicID, emit func(key string, value []byte)) {
-	for id, u := range k.newest {
-		k.value = codecs.AppendUser(k.value[:0], u)
+	for _, id := range slices.Sorted(maps.Keys(k.newest)) { // see occurrences.each
+		k.value = codecs.AppendUser(k.value[:0], k.newest[id])
 		emit(id, k.value)
 	}
 }
