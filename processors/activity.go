@@ -9,8 +9,8 @@ import (
 )
 
 // Activity returns the group that joins events with users and counts them: a row has what is known of the user, and what
-// they did. The join finds a user who is known before the event, the users table as an input one who comes later. They
-// are two independent readers of one topic, either may be ahead: the row keeps the newer user.
+// they did. The join finds a user who is known before their first event, the users table as an input one who comes later, and
+// changes. They are two independent readers of one topic, either may be ahead: the row keeps the newer user.
 func Activity(n codecs.Names, m *Metrics, t *tracing.Tracer) engine.Group {
 	users := goka.Table(n.UsersTable())
 	did := func(ctx goka.Context, msg any) {
@@ -30,8 +30,8 @@ func Activity(n codecs.Names, m *Metrics, t *tracing.Tracer) engine.Group {
 			}
 			row = merged
 		}
-		if user, ok := ctx.Join(users).(*codecs.User); ok {
-			row.User = codecs.NewerUser(row.User, user)
+		if row.User == nil { // else the input will bring whoever is newer, and each event need not read two tables
+			row.User, _ = ctx.Join(users).(*codecs.User)
 		}
 		m.counted("activity", row.Tally.Add(batch))
 		ctx.SetValue(row)
