@@ -77,7 +77,7 @@ func testStaleRow(t *testing.T, who string, last func(stale []byte) []byte) {
 	run := func(dir string) (stop func()) {
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error, 1)
-		p := engine.NewProcessor(engine.Config{Kafka: conf, Dir: dir, Logger: slog.New(slog.DiscardHandler), OnDiskFailure: func(err error) { t.Error(err) }}, Activity(names, metrics, nil))
+		p := engine.NewProcessor(engine.Config{Kafka: conf, Dir: dir, Memory: engine.NewMemory(), Logger: slog.New(slog.DiscardHandler), OnDiskFailure: func(err error) { t.Error(err) }}, Activity(names, metrics, nil))
 		go func() { done <- p.Run(ctx, func() {}) }()
 		return func() {
 			cancel()

@@ -15,7 +15,9 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/potok-streams/potok/codecs"
+	"github.com/potok-streams/potok/internal/engine"
 	"github.com/potok-streams/potok/internal/kafka"
+	"github.com/potok-streams/potok/internal/store"
 	"github.com/potok-streams/potok/internal/topology"
 )
 
@@ -101,8 +103,11 @@ func (c *connection) ensure(ctx context.Context, p *program, ensure func(*topolo
 	return err
 }
 
-// dataDir is the directory of local state.
-type dataDir struct{ path string }
+// dataDir is the directory of local state, and the memory for it.
+type dataDir struct {
+	path   string
+	memory *store.Memory // set by open
+}
 
 func (d *dataDir) flags(f *pflag.FlagSet) {
 	f.StringVar(&d.path, "data-dir", "", "`directory` of local state; by default potok in the user's cache directory")
@@ -128,6 +133,9 @@ func (d *dataDir) resolve() (string, error) {
 func (d *dataDir) open(role string) (unlock func(), err error) {
 	if d.path, err = d.resolve(); err != nil {
 		return nil, err
+	}
+	if d.memory == nil { // one program may open it for two roles
+		d.memory = engine.NewMemory()
 	}
 	if err := os.MkdirAll(d.path, 0o700); err != nil {
 		return nil, fmt.Errorf("make --data-dir: %w", err)

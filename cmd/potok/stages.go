@@ -118,7 +118,7 @@ func (o *processing) tiers(c *connection, d *dataDir, p *program, registry prome
 	}
 	metrics := processors.NewMetrics(registry)
 	names := c.topics.Names
-	cfg := engine.Config{Kafka: c.kafka, Dir: filepath.Join(d.path, "process"), Instance: instance, Standby: o.standby, Logger: log, OnDiskFailure: guard.failed, Tracer: tracer}
+	cfg := engine.Config{Kafka: c.kafka, Dir: filepath.Join(d.path, "process"), Memory: d.memory, Instance: instance, Standby: o.standby, Logger: log, OnDiskFailure: guard.failed, Tracer: tracer}
 	var tables, rekeys []app.Stage
 	for _, g := range []engine.Group{processors.Users(names, metrics, tracer), processors.Activity(names, metrics, tracer), processors.EventTypes(names, metrics, tracer)} {
 		if slices.Contains(o.stages, g.Name) {

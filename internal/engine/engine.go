@@ -34,6 +34,8 @@ type Config struct {
 	Instance string // static group member; empty: a dynamic one
 	Standby  bool   // keep the partitions of others up to date as well
 	Logger   *slog.Logger
+	// Memory is what all processors and views of the program keep of their local state in memory; nil: next to nothing.
+	Memory *store.Memory
 	// OnDiskFailure is called when local state can't be written or read. It does not get better by itself: the program is
 	// to stop, and leave its work to others.
 	OnDiskFailure func(error)
@@ -41,6 +43,10 @@ type Config struct {
 	Observe Observe
 	Tracer  *tracing.Tracer // nil: off
 }
+
+// NewMemory returns memory for [Config.Memory]. The indexes of LevelDB's tables have to fit: with less, each look-up decompresses
+// one.
+func NewMemory() *store.Memory { return store.NewMemory(48<<20, 16<<20) }
 
 // Observe is what a processor or a view tells about its work.
 type Observe struct {
@@ -82,7 +88,7 @@ func newState(cfg Config, name string, opened func(*store.Store) error, foreign 
 	}
 	s := &state{cfg: cfg, admin: kadm.NewClient(cl)}
 	s.connected, s.disconnect = context.WithCancel(context.Background())
-	opts := store.Options{Logger: cfg.Logger, OnFailure: cfg.OnDiskFailure, Cache: store.NewBudget(cacheBytes), Blocks: store.NewBlocks(blockBytes), OnForeign: foreign, OnFlush: cfg.Observe.Flushed}
+	opts := store.Options{Logger: cfg.Logger, OnFailure: cfg.OnDiskFailure, Memory: cfg.Memory, OnForeign: foreign, OnFlush: cfg.Observe.Flushed}
 	s.registry = store.NewRegistry(filepath.Join(cfg.Dir, name), opts, s.changelog, opened)
 	return s, nil
 }
@@ -94,13 +100,6 @@ func (s *state) close() {
 	}
 	s.admin.Close()
 }
-
-// What each processor and each view keeps in memory, of its rows and of LevelDB's tables. The tables' indexes have to fit: with
-// less, each look-up decompresses one.
-const (
-	cacheBytes = 32 << 20
-	blockBytes = 16 << 20
-)
 
 // lookupTimeout bounds a question to the brokers about a changelog.
 const lookupTimeout = 30 * time.Second

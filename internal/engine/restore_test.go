@@ -241,7 +241,7 @@ func (tb *table) restore(t testing.TB, dir string, log *slog.Logger, around func
 	if around != nil {
 		g.Merge = around(g.Merge)
 	}
-	cfg := engine.Config{Kafka: tb.kafka, Dir: dir, Logger: log, OnDiskFailure: func(err error) { t.Errorf("disk: %v", err) }}
+	cfg := engine.Config{Kafka: tb.kafka, Dir: dir, Memory: engine.NewMemory(), Logger: log, OnDiskFailure: func(err error) { t.Errorf("disk: %v", err) }}
 	p := &restoring{Processor: engine.NewProcessor(cfg, g), ready: make(chan struct{})}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)

@@ -45,11 +45,11 @@ func BenchmarkUpdateRows(b *testing.B) {
 }
 
 func benchStore(b *testing.B) []*Store {
-	shared := Options{Cache: NewBudget(32 << 20), Blocks: NewBlocks(16 << 20)}
+	shared := Options{Memory: NewMemory(32<<20, 16<<20)}
 	stores := make([]*Store, benchStores)
 	for i := range stores {
 		o := options(b.TempDir())
-		o.Cache, o.Blocks = shared.Cache, shared.Blocks
+		o.Memory = shared.Memory
 		o.Changelog.End = benchRows
 		s, err := Open(o)
 		if err != nil {

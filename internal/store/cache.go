@@ -1,51 +1,91 @@
 package store
 
 import (
+	"sync"
 	"sync/atomic"
 
 	"github.com/syndtr/goleveldb/leveldb/cache"
 	"github.com/syndtr/goleveldb/leveldb/opt"
 )
 
-// NewBlocks returns so many bytes of memory for [Options.Blocks].
-func NewBlocks(bytes int) opt.Cacher { return opt.PassthroughCacher(cache.NewLRU(bytes)) }
+// Memory is what all stores of a program keep of what is on disk: rows that were written lately, and what LevelDB has read.
+type Memory struct {
+	blocks opt.Cacher
 
-// Budget bounds the memory that the caches of several stores take together, in bytes of keys and values.
-type Budget struct {
+	// Rows are kept in two generations and no list: when the young one takes half of what there is, it becomes the old one, and
+	// the old one goes. What is asked for in the old one moves to the young one, so that what is in use stays.
 	limit int64
-	used  atomic.Int64
+	young atomic.Int64 // bytes, about
+
+	mu     sync.Mutex
+	caches map[*rowCache]struct{}
 }
 
-// NewBudget returns a budget of so many bytes.
-func NewBudget(bytes int64) *Budget { return &Budget{limit: bytes} }
+// NewMemory returns memory of so many bytes for rows and for LevelDB.
+func NewMemory(rows, blocks int) *Memory {
+	return &Memory{blocks: opt.PassthroughCacher(cache.NewLRU(blocks)), limit: int64(rows), caches: map[*rowCache]struct{}{}}
+}
 
-// rowCache keeps rows as they are on disk: a row that was written or read is likely to be asked for again. It has two
-// generations and no list: when the budget is used up, the old one goes, and what is asked for there moves to the young
-// one, so that what is in use stays. The store's mutex guards it.
+// open returns the cache of one store.
+func (m *Memory) open() *rowCache {
+	c := &rowCache{memory: m}
+	if m != nil {
+		m.mu.Lock()
+		m.caches[c] = struct{}{}
+		m.mu.Unlock()
+	}
+	return c
+}
+
+// turn makes the young generation the old one, if it is large enough.
+func (m *Memory) turn() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.young.Load() <= m.limit/2 {
+		return // somebody was quicker
+	}
+	for c := range m.caches {
+		c.mu.Lock()
+		c.old, c.young = c.young, nil
+		m.young.Add(-c.bytes)
+		c.bytes = 0
+		c.mu.Unlock()
+	}
+}
+
+// rowCache keeps rows of a store as they are on disk: one that was written is likely to be asked for again. One that was only read
+// is not kept, for it is mostly read to be written.
 type rowCache struct {
-	budget     *Budget // nil: keep nothing
+	memory *Memory // nil: keep nothing
+
+	mu         sync.Mutex // no other is locked while this one is
 	young, old map[string][]byte
-	bytes      [2]int64 // of young and old, as counted in the budget
+	bytes      int64 // of young
 }
 
 func rowBytes(key string, row []byte) int64 { return int64(len(key)+len(row)) + rowOverhead }
 
 // get returns a row, nil for one that is known not to be there.
 func (c *rowCache) get(key string) (row []byte, ok bool) {
-	if row, ok = c.young[key]; ok {
-		return row, true
+	c.mu.Lock()
+	row, ok = c.young[key]
+	old := false
+	if !ok {
+		row, old = c.old[key]
 	}
-	if row, ok = c.old[key]; ok {
+	c.mu.Unlock()
+	if old {
 		c.put(key, row)
 	}
-	return row, ok
+	return row, ok || old
 }
 
 func (c *rowCache) put(key string, row []byte) {
-	if c.budget == nil {
+	if c.memory == nil {
 		return
 	}
 	n := rowBytes(key, row)
+	c.mu.Lock()
 	if known, ok := c.young[key]; ok {
 		n -= rowBytes(key, known)
 	}
@@ -53,19 +93,24 @@ func (c *rowCache) put(key string, row []byte) {
 		c.young = map[string][]byte{}
 	}
 	c.young[key] = row
-	c.bytes[0] += n
-	// Half for each generation: the young one is to live to become the old one.
-	if c.budget.used.Add(n) > c.budget.limit && c.bytes[0] > c.bytes[1]/2 {
-		c.budget.used.Add(-c.bytes[1])
-		c.old, c.young = c.young, nil
-		c.bytes = [2]int64{0, c.bytes[0]}
+	c.bytes += n
+	young := c.memory.young.Add(n)
+	c.mu.Unlock()
+	if young > c.memory.limit/2 {
+		c.memory.turn()
 	}
 }
 
-// drop lets go of everything.
-func (c *rowCache) drop() {
-	if c.budget != nil {
-		c.budget.used.Add(-c.bytes[0] - c.bytes[1])
+// close lets go of everything. Nothing is to be put afterwards.
+func (c *rowCache) close() {
+	if c.memory == nil {
+		return
 	}
-	*c = rowCache{}
+	c.memory.mu.Lock()
+	delete(c.memory.caches, c)
+	c.memory.mu.Unlock()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.memory.young.Add(-c.bytes)
+	c.young, c.old, c.bytes = nil, nil, 0
 }

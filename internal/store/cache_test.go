@@ -8,8 +8,8 @@ import (
 
 // TestCacheAgainstDisk writes and reads with a cache that is far too small, against a map, before and after loading has ended.
 func TestCacheAgainstDisk(t *testing.T) {
-	budget := NewBudget(4 << 10)
-	s, err := Open(Options{Dir: t.TempDir(), Changelog: Changelog{Topic: "t", End: minLoad}, Cache: budget})
+	memory := NewMemory(4<<10, 1<<20)
+	s, err := Open(Options{Dir: t.TempDir(), Changelog: Changelog{Topic: "t", End: minLoad}, Memory: memory})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -41,40 +41,46 @@ func TestCacheAgainstDisk(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if used := budget.used.Load(); used > 2*budget.limit {
-			t.Fatalf("step %d: the cache takes %d bytes of %d", n, used, budget.limit)
+		if used := kept(s.clean); used > memory.limit+100 {
+			t.Fatalf("step %d: the cache takes %d bytes of %d", n, used, memory.limit)
 		}
 	}
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if used := budget.used.Load(); used != 0 {
-		t.Errorf("a closed store leaves %d bytes in the budget", used)
+	if len(memory.caches) > 0 || memory.young.Load() != 0 || kept(s.clean) != 0 {
+		t.Errorf("a closed store leaves %d bytes", memory.young.Load())
 	}
 }
 
-// TestCacheForgetsWhatIsOld: a row that was being read from disk while a newer one was written does not get into the cache.
-func TestCacheForgetsWhatIsOld(t *testing.T) {
-	s, err := Open(Options{Dir: t.TempDir(), Changelog: Changelog{Topic: "t", End: 1}, Cache: NewBudget(1 << 20)})
-	if err != nil {
-		t.Fatal(err)
+// kept returns how many bytes a cache keeps.
+func kept(c *rowCache) (n int64) {
+	for _, rows := range []map[string][]byte{c.young, c.old} {
+		for k, v := range rows {
+			n += rowBytes(k, v)
+		}
 	}
-	defer s.Close()
-	s.mu.Lock()
-	before := s.flushes
-	s.mu.Unlock()
-	if err := s.Set("k", []byte("new")); err != nil {
-		t.Fatal(err)
+	return n
+}
+
+// TestCachesShareMemory: what one store no longer uses makes room for another's rows, and what is used stays.
+func TestCachesShareMemory(t *testing.T) {
+	memory := NewMemory(64<<10, 1<<20)
+	idle, busy := memory.open(), memory.open()
+	row := make([]byte, 100)
+	for i := range 150 {
+		idle.put(fmt.Sprint(i), row)
 	}
-	if err := s.flush(); err != nil {
-		t.Fatal(err)
+	for i := range 10_000 {
+		busy.put(fmt.Sprint(i), row)
+		if _, ok := busy.get("0"); !ok {
+			t.Fatalf("a row in use is gone after %d others", i)
+		}
 	}
-	s.mu.Lock()
-	s.clean.drop() // as if it had been evicted
-	s.clean.budget = NewBudget(1 << 20)
-	s.mu.Unlock()
-	s.remember("k", []byte("old"), before)
-	if row, err := s.Get("k"); err != nil || string(row) != "new" {
-		t.Errorf("row is %q, %v", row, err)
+	if n := kept(idle); n != 0 {
+		t.Errorf("an idle store keeps %d bytes", n)
+	}
+	if n := kept(busy); n < memory.limit/2 || n > memory.limit+200 {
+		t.Errorf("a busy store keeps %d bytes of %d", n, memory.limit)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"maps"
+	"math/rand/v2"
 	"slices"
 	"time"
 
@@ -12,11 +13,12 @@ import (
 
 func (s *Store) flushLoop() {
 	defer close(s.done)
-	tick := time.NewTicker(flushInterval)
-	defer tick.Stop()
+	next := time.NewTimer(rand.N(flushInterval)) // not with all other stores of the program at once
+	defer next.Stop()
 	for {
 		select {
-		case <-tick.C:
+		case <-next.C:
+			next.Reset(flushInterval)
 			if s.isLoading() { // after a crash, what is lost is read again
 				continue
 			}
@@ -66,7 +68,6 @@ func (s *Store) flush() error {
 		}
 	}
 	s.flying, s.saved = nil, offset
-	s.flushes++
 	s.roomy.Broadcast()
 	return nil
 }

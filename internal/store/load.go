@@ -14,16 +14,15 @@ import (
 // minLoad is how many changelog records are worth that.
 const minLoad = 1 << 16
 
-// writeBuffer is LevelDB's, of which it has two. It is small because a program has dozens of stores, and what they write at once
-// is mostly larger anyway.
-const writeBuffer = 1 << 20
+// writeBuffer is LevelDB's, of which it has two, and what it makes tables of. It is small because a program has dozens of stores;
+// smaller ones make more tables, each with an fsync.
+const writeBuffer = 384 << 10
 
 // levelDB returns the database's options.
 func (s *Store) levelDB(loading bool) *opt.Options {
 	o := &opt.Options{
 		Filter:                 filter.NewBloomFilter(10),
 		WriteBuffer:            writeBuffer,
-		BlockCacher:            s.opts.Blocks,
 		BlockCacheCapacity:     2 << 20, // of a store that shares none
 		CompactionTableSize:    4 << 20,
 		CompactionL0Trigger:    12,
@@ -35,6 +34,9 @@ func (s *Store) levelDB(loading bool) *opt.Options {
 		// By default a damaged stretch of a journal is skipped and what comes after it is taken: rows would be missing
 		// below the offset.
 		Strict: opt.StrictAll,
+	}
+	if s.opts.Memory != nil {
+		o.BlockCacher = s.opts.Memory.blocks
 	}
 	if loading {
 		o.WriteBuffer = maxDirtyBytes + 1<<20 // a table takes all that is written at once

@@ -28,7 +28,6 @@ import (
 
 	"github.com/syndtr/goleveldb/leveldb"
 	lerrors "github.com/syndtr/goleveldb/leveldb/errors"
-	"github.com/syndtr/goleveldb/leveldb/opt"
 	lstorage "github.com/syndtr/goleveldb/leveldb/storage"
 )
 
@@ -45,9 +44,9 @@ const corruptFile = "CORRUPT"
 const NoOffset int64 = -1
 
 const (
-	flushInterval = 250 * time.Millisecond
-	maxDirtyBytes = 4 << 20 // of rows that wait for the disk, and as much again of rows on their way to it
-	rowOverhead   = 64      // what a row costs in memory beside its key and value, about
+	flushInterval = 10 * time.Second // what a crash takes is in the changelog; a flush costs two fsyncs, which hold up everybody
+	maxDirtyBytes = 4 << 20          // of rows that wait for the disk, and as much again of rows on their way to it
+	rowOverhead   = 64               // what a row costs in memory beside its key and value, about
 )
 
 // ErrClosed is returned by calls on a closed store.
@@ -70,8 +69,7 @@ type Options struct {
 	Dir       string // of this store alone
 	Changelog Changelog
 	Logger    *slog.Logger
-	Cache     *Budget     // memory for rows that were used lately, shared by several stores; nil: none
-	Blocks    opt.Cacher  // memory for what LevelDB has read, shared by several stores; nil: some for each
+	Memory    *Memory     // shared by several stores; nil: none for rows, and some for LevelDB
 	OnFailure func(error) // called once, from any goroutine, when the disk fails, in Open as well
 	// OnForeign is told that somebody else has written the changelog's offsets from up to, not including, to: an owner that
 	// was paused, most likely. It is called in the order of the acknowledgements, and must not wait.
@@ -94,13 +92,12 @@ type Store struct {
 	roomy   sync.Cond         // dirty rows went to the disk, or the store failed
 	dirty   map[string][]byte // newest rows; nil value: deleted
 	flying  map[string][]byte // being written
-	clean   rowCache          // rows as they are on disk
+	clean   *rowCache         // rows as they are on disk
 	seen    *seen             // nil: there may be rows that it does not know
 	bytes   int               // of dirty
 	offset  int64             // of the changelog, up to which dirty+flying+disk hold it
 	saved   int64             // offset on disk
 	held    []int64           // see Hold
-	flushes int               // how many have ended
 	acked   int64             // highest offset of a row of ours
 	gap     bool              // an acknowledgement was not the next offset: keep the offset until the next recovery
 	loading bool              // see load.go; changes only with disk locked, too
@@ -120,7 +117,7 @@ func Open(opts Options) (*Store, error) {
 	if opts.OpenFiles == nil {
 		opts.OpenFiles = func(dir string) (lstorage.Storage, error) { return lstorage.OpenFile(dir, false) }
 	}
-	s := &Store{opts: opts, dirty: map[string][]byte{}, clean: rowCache{budget: opts.Cache}, kick: make(chan struct{}, 1), stop: make(chan struct{}), done: make(chan struct{})}
+	s := &Store{opts: opts, dirty: map[string][]byte{}, kick: make(chan struct{}, 1), stop: make(chan struct{}), done: make(chan struct{})}
 	s.roomy.L = &s.mu
 	reason, err := s.open()
 	if err == nil && reason != "" {
@@ -139,6 +136,7 @@ func Open(opts Options) (*Store, error) {
 		}
 		return nil, err
 	}
+	s.clean = opts.Memory.open()
 	go s.flushLoop()
 	return s, nil
 }
@@ -236,7 +234,7 @@ func (s *Store) Close() error {
 		if s.failure == nil {
 			s.failure = ErrClosed
 		}
-		s.clean.drop()
+		s.clean.close()
 		s.roomy.Broadcast()
 		s.mu.Unlock()
 		s.disk.Lock()
@@ -268,7 +266,7 @@ func (s *Store) Get(key string) ([]byte, error) {
 	if !ok && s.seen != nil {
 		ok = !s.seen.has(key) // there is none
 	}
-	failure, flushes := s.failure, s.flushes
+	failure := s.failure
 	s.mu.Unlock()
 	if failure != nil {
 		return nil, failure
@@ -281,9 +279,6 @@ func (s *Store) Get(key string) ([]byte, error) {
 	s.disk.RUnlock()
 	if errors.Is(err, leveldb.ErrNotFound) {
 		return nil, nil
-	}
-	if err == nil {
-		s.remember(key, v, flushes)
 	}
 	if err != nil {
 		s.mu.Lock()
@@ -300,16 +295,6 @@ func (s *Store) Get(key string) ([]byte, error) {
 // failRead is fail for what can't be read. The caller holds mu.
 func (s *Store) failRead(err error) {
 	s.fail(fmt.Errorf("read state of %s/%d in %s: %w", s.opts.Changelog.Topic, s.opts.Changelog.Partition, s.opts.Dir, err))
-}
-
-// remember puts a row that was read from disk into the cache, unless a flush has ended since the look-up began, which may
-// have written a newer one, or the store is loading: what is written then does not go to the cache.
-func (s *Store) remember(key string, row []byte, flushes int) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.flushes == flushes && !s.loading {
-		s.clean.put(key, row)
-	}
 }
 
 // Has reports whether there is a row.

@@ -377,6 +377,12 @@ func testCrash(t *testing.T, loading bool, size int) {
 			binary.BigEndian.PutUint64(value[:8], uint64(n))
 			err := s.Set(fmt.Sprintf("key%03d", n%200), bytes.Clone(value[:cap(value)]))
 			s.Acked(n)
+			if n%5000 == 0 && !loading { // as the timer would, more often
+				select {
+				case s.kick <- struct{}{}:
+				default:
+				}
+			}
 			select {
 			case <-stop:
 				written <- err
