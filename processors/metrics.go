@@ -27,7 +27,7 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		records:  prometheus.NewCounterVec(prometheus.CounterOpts{Name: "potok_raw_records_total", Help: "Raw records read, valid or not."}, []string{"stage"}),
 		bytes:    prometheus.NewCounterVec(prometheus.CounterOpts{Name: "potok_raw_bytes_total", Help: "Bytes of keys and values of the raw records read."}, []string{"stage"}),
 		rejected: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "potok_raw_rejected_total", Help: "Raw records sent to the dead letter queue by this process, repeats included."}, []string{"stage", "reason"}),
-		flush:    prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "potok_flush_duration_seconds", Help: "Time from closing a batch to its commit.", Buckets: prometheus.ExponentialBuckets(0.001, 2, 14)}, []string{"stage"}),
+		flush:    prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "potok_flush_duration_seconds", Help: "Time from closing a batch until all of it is acknowledged, and committed if that is due.", Buckets: prometheus.ExponentialBuckets(0.001, 2, 14)}, []string{"stage"}),
 		batch:    prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "potok_flush_records", Help: "Records that a batch became.", Buckets: prometheus.ExponentialBuckets(1, 4, 11)}, []string{"stage"}),
 		fresh:    prometheus.NewCounterVec(prometheus.CounterOpts{Name: "potok_occurrences_counted_total", Help: "Occurrences that were new to a row."}, []string{"stage"}),
 		repeated: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "potok_batches_repeated_total", Help: "Batches that held nothing new to their row."}, []string{"stage"}),

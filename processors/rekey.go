@@ -30,9 +30,9 @@ const (
 // key to Potok's streams, gathered into one record a key a flush.
 //
 // Delivery: at least once. The raw offsets of a flush are committed after every record of the flush is acknowledged, dead
-// letters included, at the latest [commitInterval] later; one flush is in flight at a time. So every instance sends a key's occurrences from its committed
-// offsets on without a gap and in order, with at most one record of a key in flight, which is what [codecs.Tally.Add]
-// needs to count each of them once.
+// letters included, with it or a little later; one flush is in flight at a time. So every instance sends a key's occurrences
+// from its committed offsets on without a gap and in order, with at most one record of a key in flight, which is what
+// [codecs.Tally.Add] needs to count each of them once.
 type Rekey struct {
 	Kafka    kafka.Config
 	Instance string // static member of the group; empty: a dynamic one

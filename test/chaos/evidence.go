@@ -49,9 +49,7 @@ func (r *run) conclude(w *workshop) (*summary, error) {
 		}
 		return s, nil
 	}
-	if !r.o.keep {
-		return s, os.RemoveAll(r.dir)
-	}
+	r.spent = !r.o.keep
 	return s, nil
 }
 

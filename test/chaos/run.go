@@ -47,6 +47,7 @@ type run struct {
 
 	brokerBusy, viewBusy bool
 	broken               bool // results are wrong, or do not come
+	spent                bool // nobody wants the directory any more
 }
 
 const (
@@ -107,6 +108,11 @@ func (w *workshop) prepare(ctx context.Context, seed uint64) (r *run, finish fun
 		}
 		giveBack()
 		r.journal.close()
+		if r.spent { // now that the broker has ended, which writes there
+			if err := os.RemoveAll(r.dir); err != nil {
+				fmt.Fprintf(w.stdout, "seed %d: %v\n", seed, err)
+			}
+		}
 	}
 	defer func() {
 		if err != nil {
