@@ -9,13 +9,11 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
-	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/potok-streams/potok/codecs"
 	"github.com/potok-streams/potok/internal/engine"
 	"github.com/potok-streams/potok/internal/kafka"
-	"github.com/potok-streams/potok/internal/topology"
 )
 
 // TestStaleRow: an owner that was paused appends a row that is older than its successor's. Whoever recovers the table next
@@ -43,22 +41,8 @@ const (
 )
 
 func testStaleRow(t *testing.T, who string, last func(stale []byte) []byte) {
-	c, err := kfake.NewCluster(kfake.NumBrokers(1))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(c.Close)
-	conf := kafka.Defaults()
-	conf.BootstrapServers = c.ListenAddrs()
 	names := codecs.DefaultNames()
-	m, err := topology.NewManager(t.Context(), topology.Config{Names: names, Partitions: 1}, conf)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer m.Close()
-	if _, err := m.Ensure(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	_, conf := newBroker(t, names, 1)
 	cl, err := conf.Client()
 	if err != nil {
 		t.Fatal(err)
