@@ -36,7 +36,7 @@ type Config struct {
 	RawTopics [2]string // users, events
 
 	Now           func() time.Time // default time.Now
-	Coalesce      time.Duration    // shortest time between two events to a stream, default 20 ms; up to 1 s when there are many streams
+	Coalesce      time.Duration    // shortest time between two events to a stream, default 5 ms; a millisecond more for each stream, up to 1 s
 	Heartbeat     time.Duration    // longest silence of a stream, default 15 s
 	StreamTimeout time.Duration    // a stream that takes no byte for so long is dropped, default 30 s
 	MaxStreams    int              // default 10,000
@@ -67,7 +67,7 @@ func (c Config) withDefaults() (Config, error) {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
-	orDefault(&c.Coalesce, 20*time.Millisecond)
+	orDefault(&c.Coalesce, 5*time.Millisecond)
 	orDefault(&c.Heartbeat, 15*time.Second)
 	orDefault(&c.StreamTimeout, 30*time.Second)
 	orDefault(&c.MaxStreams, 10_000)

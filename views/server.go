@@ -77,12 +77,12 @@ func (s *Server) Run(ctx context.Context) error {
 // row's states in between are better left out. With none, there is nobody to be quick for: answers bring what they need up to
 // date themselves.
 func (s *Server) pause() time.Duration {
-	const streams, unread, longest = 20, 250 * time.Millisecond, time.Second
+	const stream, unread, longest = time.Millisecond, 250 * time.Millisecond, time.Second
 	d, n := s.cfg.Coalesce, s.frames.readerCount()
 	if n == 0 {
 		return max(d, unread)
 	}
-	return max(d, min(longest, d+d*time.Duration(n)/streams))
+	return max(d, min(longest, d+time.Duration(n)*stream))
 }
 
 // Close ends the streams; other requests go on. It may be called more than once.

@@ -44,9 +44,10 @@ type Config struct {
 	Tracer  *tracing.Tracer // nil: off
 }
 
-// NewMemory returns memory for [Config.Memory]. The indexes of LevelDB's tables have to fit: with less, each look-up decompresses
-// one.
-func NewMemory() *store.Memory { return store.NewMemory(48<<20, 16<<20) }
+// NewMemory returns memory for [Config.Memory]. The rows of 100,000 users fit, twice, as their owner and a view have them: a look-up
+// in LevelDB costs more than all else that is done with a row. The indexes of LevelDB's tables have to fit: with less, each look-up
+// decompresses one.
+func NewMemory() *store.Memory { return store.NewMemory(112<<20, 16<<20) }
 
 // Observe is what a processor or a view tells about its work.
 type Observe struct {
