@@ -1,6 +1,7 @@
 package store
 
 import (
+	"hash/maphash"
 	"sync"
 	"sync/atomic"
 
@@ -11,11 +12,12 @@ import (
 // Memory is what all stores of a program keep of what is on disk: rows that were written lately, and what LevelDB has read.
 type Memory struct {
 	blocks opt.Cacher
+	seed   maphash.Seed
 
 	// Rows are kept in two generations and no list: when the young one takes half of what there is, it becomes the old one, and
 	// the old one goes. What is asked for in the old one moves to the young one, so that what is in use stays.
 	limit int64
-	young atomic.Int64 // bytes, about
+	young atomic.Int64 // bytes
 
 	mu     sync.Mutex
 	caches map[*rowCache]struct{}
@@ -23,7 +25,10 @@ type Memory struct {
 
 // NewMemory returns memory of so many bytes for rows and for LevelDB.
 func NewMemory(rows, blocks int) *Memory {
-	return &Memory{blocks: opt.PassthroughCacher(cache.NewLRU(blocks)), limit: int64(rows), caches: map[*rowCache]struct{}{}}
+	return &Memory{
+		blocks: opt.PassthroughCacher(cache.NewLRU(blocks)), seed: maphash.MakeSeed(),
+		limit: int64(rows), caches: map[*rowCache]struct{}{},
+	}
 }
 
 // open returns the cache of one store.
@@ -37,6 +42,8 @@ func (m *Memory) open() *rowCache {
 	return c
 }
 
+func (m *Memory) hash(key string) uint32 { return uint32(maphash.String(m.seed, key)) }
+
 // turn makes the young generation the old one, if it is large enough.
 func (m *Memory) turn() {
 	m.mu.Lock()
@@ -46,9 +53,8 @@ func (m *Memory) turn() {
 	}
 	for c := range m.caches {
 		c.mu.Lock()
-		c.old, c.young = c.young, nil
-		m.young.Add(-c.bytes)
-		c.bytes = 0
+		m.young.Add(-c.young.bytes)
+		c.old, c.young = c.young, generation{}
 		c.mu.Unlock()
 	}
 }
@@ -59,19 +65,20 @@ type rowCache struct {
 	memory *Memory // nil: keep nothing
 
 	mu         sync.Mutex // no other is locked while this one is
-	young, old map[string][]byte
-	bytes      int64 // of young
+	young, old generation
 }
 
-func rowBytes(key string, row []byte) int64 { return int64(len(key)+len(row)) + rowOverhead }
-
-// get returns a row, nil for one that is known not to be there.
+// get returns a copy of a row, nil for one that is known not to be there.
 func (c *rowCache) get(key string) (row []byte, ok bool) {
+	if c.memory == nil {
+		return nil, false
+	}
+	hash := c.memory.hash(key)
 	c.mu.Lock()
-	row, ok = c.young[key]
+	row, ok = c.young.get(hash, key)
 	old := false
 	if !ok {
-		row, old = c.old[key]
+		row, old = c.old.get(hash, key)
 	}
 	c.mu.Unlock()
 	if old {
@@ -80,21 +87,14 @@ func (c *rowCache) get(key string) (row []byte, ok bool) {
 	return row, ok || old
 }
 
+// put keeps a copy of a row.
 func (c *rowCache) put(key string, row []byte) {
 	if c.memory == nil {
 		return
 	}
-	n := rowBytes(key, row)
+	hash := c.memory.hash(key)
 	c.mu.Lock()
-	if known, ok := c.young[key]; ok {
-		n -= rowBytes(key, known)
-	}
-	if c.young == nil {
-		c.young = map[string][]byte{}
-	}
-	c.young[key] = row
-	c.bytes += n
-	young := c.memory.young.Add(n)
+	young := c.memory.young.Add(c.young.put(hash, key, row))
 	c.mu.Unlock()
 	if young > c.memory.limit/2 {
 		c.memory.turn()
@@ -111,6 +111,6 @@ func (c *rowCache) close() {
 	c.memory.mu.Unlock()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.memory.young.Add(-c.bytes)
-	c.young, c.old, c.bytes = nil, nil, 0
+	c.memory.young.Add(-c.young.bytes)
+	c.young, c.old = generation{}, generation{}
 }

@@ -3,12 +3,13 @@ package store
 import (
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"testing"
 )
 
 // TestCacheAgainstDisk writes and reads with a cache that is far too small, against a map, before and after loading has ended.
 func TestCacheAgainstDisk(t *testing.T) {
-	memory := NewMemory(4<<10, 1<<20)
+	memory := NewMemory(64<<10, 1<<20)
 	s, err := Open(Options{Dir: t.TempDir(), Changelog: Changelog{Topic: "t", End: minLoad}, Memory: memory})
 	if err != nil {
 		t.Fatal(err)
@@ -22,7 +23,7 @@ func TestCacheAgainstDisk(t *testing.T) {
 		key := fmt.Sprint(rnd.IntN(200))
 		switch rnd.IntN(6) {
 		case 0:
-			want[key] = fmt.Sprint("row ", n)
+			want[key] = fmt.Sprint("row ", n, strings.Repeat("x", rnd.IntN(1000)))
 			err = s.Set(key, []byte(want[key]))
 		case 1:
 			delete(want, key)
@@ -41,7 +42,7 @@ func TestCacheAgainstDisk(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if used := kept(s.clean); used > memory.limit+100 {
+		if used := kept(s.clean); used > memory.limit+2*(chunkBytes+placeBytes) {
 			t.Fatalf("step %d: the cache takes %d bytes of %d", n, used, memory.limit)
 		}
 	}
@@ -54,18 +55,11 @@ func TestCacheAgainstDisk(t *testing.T) {
 }
 
 // kept returns how many bytes a cache keeps.
-func kept(c *rowCache) (n int64) {
-	for _, rows := range []map[string][]byte{c.young, c.old} {
-		for k, v := range rows {
-			n += rowBytes(k, v)
-		}
-	}
-	return n
-}
+func kept(c *rowCache) int64 { return c.young.bytes + c.old.bytes }
 
 // TestCachesShareMemory: what one store no longer uses makes room for another's rows, and what is used stays.
 func TestCachesShareMemory(t *testing.T) {
-	memory := NewMemory(64<<10, 1<<20)
+	memory := NewMemory(128<<10, 1<<20)
 	idle, busy := memory.open(), memory.open()
 	row := make([]byte, 100)
 	for i := range 150 {
@@ -80,7 +74,49 @@ func TestCachesShareMemory(t *testing.T) {
 	if n := kept(idle); n != 0 {
 		t.Errorf("an idle store keeps %d bytes", n)
 	}
-	if n := kept(busy); n < memory.limit/2 || n > memory.limit+200 {
+	if n := kept(busy); n < memory.limit/2 || n > memory.limit+2*(chunkBytes+placeBytes) {
 		t.Errorf("a busy store keeps %d bytes of %d", n, memory.limit)
+	}
+}
+
+// TestGeneration: a row that was handed out stays as it was when the row is written over, and two keys with one hash are never
+// taken for each other.
+func TestGeneration(t *testing.T) {
+	var g generation
+	check := func(hash uint32, key, want string) {
+		t.Helper()
+		row, ok := g.get(hash, key)
+		if !ok || string(row) != want {
+			t.Errorf("%s: %q, %t; want %q", key, row, ok, want)
+		}
+	}
+	g.put(1, "a", []byte("first"))
+	handed, _ := g.get(1, "a")
+	before := g.bytes
+	if grown := g.put(1, "a", []byte("other")); grown != 0 || g.bytes != before || len(g.chunks[0]) != entryBytes(1, 5) {
+		t.Errorf("a row of the same length takes %d bytes more", len(g.chunks[0])-entryBytes(1, 5))
+	}
+	if string(handed) != "first" {
+		t.Errorf("a row that was handed out has become %q", handed)
+	}
+	check(1, "a", "other")
+	large := strings.Repeat("large", chunkBytes)
+	g.put(2, "b", []byte(large))
+	g.put(3, "", []byte{})
+	g.put(4, "gone", nil)
+	g.put(1, "a", []byte("longer than before"))
+	check(1, "a", "longer than before")
+	check(2, "b", large)
+	check(3, "", "")
+	if row, ok := g.get(3, ""); row == nil || !ok {
+		t.Error("an empty row is taken for none")
+	}
+	if row, ok := g.get(4, "gone"); row != nil || !ok {
+		t.Errorf("what is known not to be there: %q, %t", row, ok)
+	}
+	g.put(1, "same hash", []byte("row"))
+	check(1, "same hash", "row")
+	if row, ok := g.get(1, "a"); ok {
+		t.Errorf("another key's row %q is taken for a", row)
 	}
 }

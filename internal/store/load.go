@@ -16,7 +16,7 @@ const minLoad = 1 << 16
 
 // writeBuffer is LevelDB's, of which it has two, and what it makes tables of. It is small because a program has dozens of stores;
 // smaller ones make more tables, each with an fsync.
-const writeBuffer = 256 << 10
+const writeBuffer = 128 << 10
 
 // levelDB returns the database's options.
 func (s *Store) levelDB(loading bool) *opt.Options {
