@@ -1,6 +1,7 @@
 package kafka
 
 import (
+	"bufio"
 	"context"
 	"crypto/tls"
 	"fmt"
@@ -16,7 +17,13 @@ const dialTimeout = 10 * time.Second
 func (c Config) Dialer() (func(ctx context.Context, network, host string) (net.Conn, error), error) {
 	plain := &net.Dialer{Timeout: dialTimeout}
 	if !c.usesTLS() {
-		return plain.DialContext, nil
+		return func(ctx context.Context, network, host string) (net.Conn, error) {
+			conn, err := plain.DialContext(ctx, network, host)
+			if err != nil {
+				return nil, err
+			}
+			return &bufferedConn{conn, bufio.NewReader(conn)}, nil
+		}, nil
 	}
 	conf, err := c.tls()
 	if err != nil {
@@ -34,3 +41,12 @@ func (c Config) Dialer() (func(ctx context.Context, network, host string) (net.C
 		return (&tls.Dialer{NetDialer: plain, Config: conf}).DialContext(ctx, network, host)
 	}, nil
 }
+
+// bufferedConn reads ahead, as TLS does by itself: clients ask for an answer's length, and then for the answer, and each read costs
+// more than what most answers say.
+type bufferedConn struct {
+	net.Conn
+	ahead *bufio.Reader
+}
+
+func (c *bufferedConn) Read(b []byte) (int, error) { return c.ahead.Read(b) }
