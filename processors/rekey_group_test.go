@@ -78,13 +78,18 @@ func TestUnownedPartition(t *testing.T) {
 	}
 }
 
-// TestCommitsAreApart: a live load is committed now and then and not with each batch, what is left when the load ends is
-// committed soon, and what is left when the stage stops, at once.
-func TestCommitsAreApart(t *testing.T) {
+// TestLiveLoad: a batch of a live load takes a few fetches, however many messages come one by one; it is committed now and then and
+// not with each batch, what is left when the load ends is committed soon, and what is left when the stage stops, at once.
+func TestLiveLoad(t *testing.T) {
 	t.Parallel()
 	names := codecs.DefaultNames()
 	c, conf := newBroker(t, names, 1)
-	var commits atomic.Int64
+	var commits, fetches atomic.Int64
+	c.ControlKey(int16(kmsg.Fetch), func(kmsg.Request) (kmsg.Response, error, bool) {
+		c.KeepControl()
+		fetches.Add(1)
+		return nil, nil, false
+	})
 	c.ControlKey(int16(kmsg.OffsetCommit), func(kmsg.Request) (kmsg.Response, error, bool) {
 		c.KeepControl()
 		commits.Add(1)
@@ -131,6 +136,10 @@ func TestCommitsAreApart(t *testing.T) {
 	}
 	begin := time.Now()
 	publishUntil(50)
+	t.Logf("50 batches of %d messages in %s: %d fetches, %d commits", published, time.Since(begin), fetches.Load(), commits.Load())
+	if most := int64(4 * 50); published < 2*most || fetches.Load() > most {
+		t.Errorf("%d fetches of %d messages, want %d at most, and many more messages", fetches.Load(), published, most)
+	}
 	if most := int64(time.Since(begin)/commitInterval) + 1; commits.Load() > most {
 		t.Errorf("%d commits in %s, want %d at most", commits.Load(), time.Since(begin), most)
 	}

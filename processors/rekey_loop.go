@@ -20,10 +20,16 @@ import (
 const (
 	pollRecords = 20_000
 	idlePoll    = 250 * time.Millisecond
-	// liveLinger is how long a batch stays open when nothing more waits on the raw topic. Each batch costs every stage behind
-	// some requests and sixteen wake-ups, whatever is in it: with less, results come later when the machine is busy.
-	liveLinger = 25 * time.Millisecond
-	maxLinger  = 10 * time.Second // the same when there is a backlog: large batches make everything behind cheaper
+	// A batch of a live load, when nothing more waits on the raw topic, is open for liveRest while nothing is fetched: a fetch for
+	// each message or two costs more than all else that is done with them, and each batch costs every stage behind some requests
+	// and sixteen wake-ups, whatever is in it. Then come two polls, of what was fetched ahead and of all that has arrived since,
+	// with liveAnswers in between, so that more brokers than the first have answered. When one brings nothing, or liveLinger is over, the
+	// batch closes as well.
+	liveRest    = 20 * time.Millisecond
+	liveAnswers = 2 * time.Millisecond
+	liveLinger  = 30 * time.Millisecond
+	livePolls   = 2
+	maxLinger   = 10 * time.Second // of a batch of a backlog: large batches make everything behind cheaper
 
 	// commitInterval is between two commits while batches follow each other: a commit takes the brokers longer than what it
 	// commits, and the next batch waits for it. What a crash leaves uncommitted is read again, and counted once.
@@ -45,6 +51,7 @@ type rekeyLoop struct {
 	open    *batch
 	opened  time.Time     // when the open batch got its first record
 	late    time.Duration // how old that record was
+	polls   int           // since its rest; livePolls if one brought nothing
 	flight  *flight       // nil: none; while there is one, uncommitted and commitDue are its own
 	spare   *batch
 	failure error           // of a flight: the stage ends, and sends nothing any more
@@ -87,13 +94,17 @@ func newRekeyLoop(s *Rekey, topic codecs.TopicID, admin *kadm.Client, out *produ
 
 // run polls, gathers and flushes until ctx ends.
 func (l *rekeyLoop) run(ctx context.Context) error {
-	wait, wake := idlePoll, context.Background()
+	rest, wait, wake := time.Duration(0), idlePoll, context.Background()
 	for {
+		if rest > 0 {
+			pause(ctx, rest)
+		}
 		poll, cancel := context.WithTimeout(ctx, wait)
 		stop := context.AfterFunc(wake, cancel) // a flight has ended: the next one may start
 		fetches := l.consumer.PollRecords(poll, pollRecords)
 		stop()
 		cancel()
+		l.countPoll(fetches.Empty())
 		err := l.take(ctx, fetches)
 		if err == nil && ctx.Err() != nil {
 			err = l.finish(ctx)
@@ -107,8 +118,30 @@ func (l *rekeyLoop) run(ctx context.Context) error {
 			l.consumer.AllowRebalance()
 			return err
 		}
-		wait, wake = l.patience()
+		rest, wait, wake = l.patience()
 		l.consumer.AllowRebalance()
+	}
+}
+
+// pause waits for a time, unless ctx ends before.
+func pause(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+}
+
+// countPoll counts a poll if it follows the open batch's rest.
+func (l *rekeyLoop) countPoll(empty bool) {
+	switch {
+	case l.open.empty() || time.Since(l.opened) < liveRest:
+		l.polls = 0
+	case empty:
+		l.polls = livePolls
+	default:
+		l.polls++
 	}
 }
 
@@ -216,31 +249,50 @@ func (l *rekeyLoop) noteLost(partition int32, from, to int64) {
 	l.open.lost(l.stage.rawTopic, partition, from, to)
 }
 
-// patience says how long the next poll may wait, and what else ends it.
-func (l *rekeyLoop) patience() (time.Duration, context.Context) {
-	if l.flight != nil {
-		return idlePoll, l.flight.done
+// patience says how long to fetch nothing, how long the poll after that may wait, and what else ends the poll.
+func (l *rekeyLoop) patience() (rest, wait time.Duration, wake context.Context) {
+	now := time.Now()
+	due := now.Add(idlePoll)
+	if !l.open.empty() && !l.backlog() {
+		rest = l.opened.Add(liveRest).Sub(now)
+		switch {
+		case rest > 0:
+			return rest, time.Millisecond, context.Background() // what was fetched ahead comes at once
+		case l.polls == 1:
+			rest = liveAnswers
+		}
 	}
-	due := time.Now().Add(idlePoll)
 	switch {
+	case l.flight != nil:
+		return rest, idlePoll, l.flight.done
 	case !l.open.empty():
 		due = l.opened.Add(l.linger())
 	case len(l.uncommitted) > 0:
 		due = l.commitDue
 	}
-	return max(time.Until(due), time.Millisecond), context.Background()
+	return rest, max(due.Sub(now)-max(rest, 0), time.Millisecond), context.Background()
+}
+
+// backlog reports whether more waits on the raw topic than was fetched.
+func (l *rekeyLoop) backlog() bool {
+	for p := range l.next {
+		if !l.reached[p] {
+			return true
+		}
+	}
+	return false
 }
 
 // linger says how long the open batch stays open: the later its messages are, the longer, unless no more of them wait.
 func (l *rekeyLoop) linger() time.Duration {
-	backlog := false
-	for p := range l.next {
-		backlog = backlog || !l.reached[p]
-	}
-	if !backlog {
+	switch {
+	case l.backlog():
+		return min(max(l.late/2, liveLinger), maxLinger)
+	case l.polls >= livePolls:
+		return 0
+	default:
 		return liveLinger
 	}
-	return min(max(l.late/2, liveLinger), maxLinger)
 }
 
 func (l *rekeyLoop) flushIfDue() error {
