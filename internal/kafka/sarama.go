@@ -40,7 +40,7 @@ func (c Config) Sarama(ctx context.Context, instance string, alive func(asked ti
 		}
 		return retryPause
 	}
-	s.ChannelBufferSize = 1024
+	s.ChannelBufferSize = 256 // messages that are decoded ahead, of each partition
 	s.Consumer.Offsets.Initial = sarama.OffsetOldest
 	s.Consumer.Offsets.AutoCommit.Interval = 200 * time.Millisecond
 	s.Consumer.IsolationLevel = sarama.ReadCommitted
