@@ -1,11 +1,7 @@
 package processors
 
 import (
-	"cmp"
-	"encoding/binary"
 	"math/bits"
-	"slices"
-	"strings"
 
 	"github.com/potok-streams/potok/codecs"
 )
@@ -14,7 +10,7 @@ import (
 // message limit of our topics (16 MiB), even if all of it belongs to one key.
 const (
 	maxOccurrences = 2_000_000
-	maxKeys        = 500_000
+	maxKeys        = 1_000_000
 	maxRecord      = 10 << 20 // bytes of a record: a key may have all occurrences, and all labels
 	maxLabelUse    = 16 << 20 // bytes of the occurrences' labels: a flush may have one for each
 	maxKeyBytes    = 32 << 20
@@ -22,7 +18,7 @@ const (
 
 // occurrences gathers which key occurred at which raw offset, with which label, and then hands out a batch a key. It keeps
 // a list for each raw partition, in the order of arrival, and groups them when the batch closes: an occurrence costs
-// sixteen bytes and no allocation of its own, and a key one for each batch it is in.
+// sixteen bytes, and neither it nor a key an allocation of its own.
 type occurrences struct {
 	keys    names
 	labels  names // occurrences without a label have none here
@@ -34,9 +30,10 @@ type occurrences struct {
 
 	order  []uint32 // scratch of each
 	starts []uint32 // scratch of each
-	sorted []sortedName
-	local  []int32 // scratch of batches: a label's index in the batch at hand, plus one
-	used   []int32 // scratch of fill: the labels that have one
+	sorted []uint64 // scratch of each
+	texts  []string // the labels
+	local  []int32  // scratch of batches: a label's index in the batch at hand, plus one
+	used   []int32  // scratch of fill: the labels that have one
 	batch  codecs.Batch
 	made   [][]codecs.Run // scratch of fill
 }
@@ -86,42 +83,12 @@ func (s *source) length(i int) int64 {
 	return 1
 }
 
-// names numbers strings in the order in which they come, and keeps the time stamps of each.
-type names struct {
-	index map[string]int32
-	list  []string
-	spans []codecs.Span
-	bytes int
-}
-
-func (n *names) number(name []byte) int32 {
-	i, ok := n.index[string(name)] // the compiler makes no string for the look-up
-	if !ok {
-		if n.index == nil {
-			n.index = map[string]int32{}
-		}
-		i = int32(len(n.list))
-		s := string(name)
-		n.index[s] = i
-		n.list = append(n.list, s)
-		n.spans = append(n.spans, codecs.Span{})
-		n.bytes += len(s)
-	}
-	return i
-}
-
-func (n *names) reset() {
-	clear(n.index)
-	clear(n.list) // let go of the strings
-	n.list, n.spans, n.bytes = n.list[:0], n.spans[:0], 0
-}
-
 // add notes that key occurred, with a label or with none (nil), at each of length raw offsets from offset on.
 func (o *occurrences) add(key, label []byte, partition int32, offset int64, length int32, timestamp int64) {
 	k, l := o.keys.number(key), int32(codecs.NoLabel)
 	o.keys.spans[k].Add(timestamp)
 	if label != nil {
-		known := len(o.labels.list)
+		known := o.labels.len()
 		if l = o.labels.number(label); int(l) == known {
 			o.record += len(label) + 4
 		}
@@ -159,7 +126,7 @@ func (o *occurrences) sourceOf(partition int32) *source {
 }
 
 func (o *occurrences) full() bool {
-	return o.n >= maxOccurrences || len(o.keys.list) >= maxKeys || o.record >= maxRecord ||
+	return o.n >= maxOccurrences || o.keys.len() >= maxKeys || o.record >= maxRecord ||
 		o.use >= maxLabelUse || o.keys.bytes >= maxKeyBytes
 }
 
@@ -180,8 +147,10 @@ func (o *occurrences) reset() {
 		o.order = nil
 	}
 	if cap(o.sorted) > pieceSize {
-		o.sorted = nil
+		o.sorted, o.starts = nil, nil
 	}
+	clear(o.texts)
+	o.texts, o.local = o.texts[:0], o.local[:0]
 	o.sources, o.n, o.record, o.use = o.sources[:0], 0, 0, 0
 }
 
@@ -194,23 +163,24 @@ func (o *occurrences) letGo() {
 	}
 }
 
-// batches calls emit with every key and its batch, which is good until emit returns.
-func (o *occurrences) batches(topic codecs.TopicID, emit func(key string, b *codecs.Batch)) {
-	for len(o.local) < len(o.labels.list) {
+// batches calls emit with every key and its batch, which are good until emit returns.
+func (o *occurrences) batches(topic codecs.TopicID, emit func(key []byte, b *codecs.Batch)) {
+	for i := len(o.texts); i < o.labels.len(); i++ {
+		o.texts = append(o.texts, string(o.labels.text(int32(i))))
 		o.local = append(o.local, 0)
 	}
 	o.each(&o.keys, func(c *occurrence) int32 { return c.key }, func(key int32, places []uint32) {
 		o.fill(topic, o.keys.spans[key], places, true)
-		emit(o.keys.list[key], &o.batch)
+		emit(o.keys.text(key), &o.batch)
 	})
 }
 
 // labelBatches calls emit with every label and the batch of its occurrences, whatever their key, which have no label then.
 // All occurrences must have one.
-func (o *occurrences) labelBatches(topic codecs.TopicID, emit func(label string, b *codecs.Batch)) {
+func (o *occurrences) labelBatches(topic codecs.TopicID, emit func(label []byte, b *codecs.Batch)) {
 	o.each(&o.labels, func(c *occurrence) int32 { return c.label }, func(label int32, places []uint32) {
 		o.fill(topic, o.labels.spans[label], places, false)
-		emit(o.labels.list[label], &o.batch)
+		emit(o.labels.text(label), &o.batch)
 	})
 	o.letGo()
 }
@@ -220,10 +190,10 @@ func (o *occurrences) labelBatches(topic codecs.TopicID, emit func(label string,
 // its tables from the beginning to the end, and not to and fro.
 func (o *occurrences) each(n *names, nameOf func(*occurrence) int32, f func(name int32, places []uint32)) {
 	// A counting sort, which is stable, of the places alone.
-	if cap(o.starts) < len(n.list)+1 {
-		o.starts = make([]uint32, len(n.list)+1, 2*(len(n.list)+1))
+	if cap(o.starts) < n.len()+1 {
+		o.starts = make([]uint32, n.len()+1)
 	}
-	starts := o.starts[:len(n.list)+1]
+	starts := o.starts[:n.len()+1]
 	clear(starts)
 	for i := range o.sources {
 		for j, s := 0, &o.sources[i]; j < s.n; j++ {
@@ -246,39 +216,16 @@ func (o *occurrences) each(n *names, nameOf func(*occurrence) int32, f func(name
 		}
 	}
 	ends := starts // each place moved its name's start on by one
-	o.sorted = n.sorted(o.sorted[:0])
+	o.sorted = n.sorted(o.sorted)
 	for _, s := range o.sorted {
-		start := uint32(0)
-		if s.name > 0 {
-			start = ends[s.name-1]
+		name, start := numberOf(s), uint32(0)
+		if name > 0 {
+			start = ends[name-1]
 		}
-		if end := ends[s.name]; start < end {
-			f(s.name, order[start:end])
+		if end := ends[name]; start < end {
+			f(name, order[start:end])
 		}
 	}
-}
-
-// sortedName is a name's number, with its beginning, which mostly says how two of them compare.
-type sortedName struct {
-	beginning uint64
-	name      int32
-}
-
-// sorted appends all names in their order.
-func (n *names) sorted(dst []sortedName) []sortedName {
-	dst = slices.Grow(dst, len(n.list))
-	for i, s := range n.list {
-		var b [8]byte
-		copy(b[:], s)
-		dst = append(dst, sortedName{binary.BigEndian.Uint64(b[:]), int32(i)})
-	}
-	slices.SortFunc(dst, func(a, b sortedName) int {
-		if c := cmp.Compare(a.beginning, b.beginning); c != 0 {
-			return c
-		}
-		return strings.Compare(n.list[a.name], n.list[b.name])
-	})
-	return dst
 }
 
 // fill makes o.batch of the occurrences of one name.
@@ -323,7 +270,7 @@ func (o *occurrences) fill(topic codecs.TopicID, span codecs.Span, places []uint
 // localLabel returns a label's index in the batch at hand and lists the label there if it is new to it.
 func (o *occurrences) localLabel(label int32) int {
 	if o.local[label] == 0 {
-		o.batch.Labels = append(o.batch.Labels, o.labels.list[label])
+		o.batch.Labels = append(o.batch.Labels, o.texts[label])
 		o.local[label] = int32(len(o.batch.Labels))
 		o.used = append(o.used, label)
 	}

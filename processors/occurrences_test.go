@@ -87,7 +87,8 @@ func TestGrouping(t *testing.T) {
 			spans[key] = s
 		}
 		got := map[string][]at{}
-		o.batches(rawTopic, func(key string, b *codecs.Batch) {
+		o.batches(rawTopic, func(text []byte, b *codecs.Batch) {
+			key := string(text)
 			if _, twice := got[key]; twice {
 				t.Fatalf("seed %d: key %q twice", seed, key)
 			}
@@ -112,7 +113,7 @@ func TestGrouping(t *testing.T) {
 		if o.full() {
 			t.Fatal("full after reset")
 		}
-		o.batches(rawTopic, func(key string, _ *codecs.Batch) { t.Fatalf("key %q after reset", key) })
+		o.batches(rawTopic, func(key []byte, _ *codecs.Batch) { t.Fatalf("key %q after reset", key) })
 	}
 }
 
@@ -122,7 +123,7 @@ func TestRunsAreJoined(t *testing.T) {
 	for offset := range int64(100) {
 		o.add([]byte("k"), nil, 0, offset, 1, 5)
 	}
-	o.batches(rawTopic, func(_ string, b *codecs.Batch) {
+	o.batches(rawTopic, func(_ []byte, b *codecs.Batch) {
 		want := []codecs.Source{{Runs: []codecs.Run{{Offset: 0, Length: 100, Label: codecs.NoLabel}}}}
 		if diff := cmp.Diff(want, b.Sources); diff != "" {
 			t.Error(diff)
@@ -149,7 +150,7 @@ func TestLargestRecord(t *testing.T) {
 			for n := 0; !o.full(); n++ {
 				add(&o, n)
 			}
-			o.batches(rawTopic, func(_ string, b *codecs.Batch) {
+			o.batches(rawTopic, func(_ []byte, b *codecs.Batch) {
 				if n := len(codecs.AppendBatch(nil, b)); n > limit {
 					t.Errorf("%d bytes", n)
 				}
@@ -167,7 +168,7 @@ func TestLargestFlush(t *testing.T) {
 	}
 	total := 0
 	var value []byte
-	o.batches(rawTopic, func(key string, b *codecs.Batch) {
+	o.batches(rawTopic, func(key []byte, b *codecs.Batch) {
 		value = codecs.AppendBatch(value[:0], b)
 		total += len(key) + len(value)
 	})
@@ -192,11 +193,12 @@ func TestLabelBatches(t *testing.T) {
 			want[label][partition] = append(want[label][partition], offset)
 		}
 		if round%3 == 1 {
-			o.batches(rawTopic, func(string, *codecs.Batch) {})
+			o.batches(rawTopic, func([]byte, *codecs.Batch) {})
 		}
 		for range 2 {
 			got := map[string]map[int32][]int64{}
-			o.labelBatches(rawTopic, func(label string, b *codecs.Batch) {
+			o.labelBatches(rawTopic, func(text []byte, b *codecs.Batch) {
+				label := string(text)
 				got[label] = map[int32][]int64{}
 				for _, s := range b.Sources {
 					for _, r := range s.Runs {
@@ -213,7 +215,7 @@ func TestLabelBatches(t *testing.T) {
 				t.Fatalf("round %d: %s", round, diff)
 			}
 			if round%3 == 2 {
-				o.batches(rawTopic, func(string, *codecs.Batch) {})
+				o.batches(rawTopic, func([]byte, *codecs.Batch) {})
 			}
 		}
 	}

@@ -29,10 +29,10 @@ type keyed interface {
 	// names says under which keys a valid record is sent: that of each, and of what is counted by event type, if it is.
 	names(r *kgo.Record) (key, counted string, isCounted bool)
 	full() bool
-	// each calls emit with each key's one record; value is good until emit returns.
-	each(topic codecs.TopicID, emit func(key string, value []byte))
+	// each calls emit with each key's one record; key and value are good until emit returns.
+	each(topic codecs.TopicID, emit func(key, value []byte))
 	// counts does the same for what is counted by event type.
-	counts(topic codecs.TopicID, emit func(key string, value []byte))
+	counts(topic codecs.TopicID, emit func(key, value []byte))
 	reset()
 }
 
@@ -83,16 +83,16 @@ func (b *batch) lost(topic string, partition int32, from, to int64) {
 	}
 }
 
-// each calls emit with every record of the streams: at most one of each key on each of them. value is good until emit
+// each calls emit with every record of the streams: at most one of each key on each of them. key and value are good until emit
 // returns. The dead letters are apart, in b.dead.
-func (b *batch) each(keyedStream, countStream string, emit func(topic, key string, value []byte)) {
+func (b *batch) each(keyedStream, countStream string, emit func(topic string, key, value []byte)) {
 	// Few and large records first: what reads them has gone through them when the many come.
-	b.keyed.counts(b.topic, func(key string, value []byte) { emit(countStream, key, value) })
-	b.counts.batches(b.topic, func(key string, c *codecs.Batch) {
+	b.keyed.counts(b.topic, func(key, value []byte) { emit(countStream, key, value) })
+	b.counts.batches(b.topic, func(key []byte, c *codecs.Batch) {
 		b.value = codecs.AppendBatch(b.value[:0], c)
 		emit(countStream, key, b.value)
 	})
-	b.keyed.each(b.topic, func(key string, value []byte) { emit(keyedStream, key, value) })
+	b.keyed.each(b.topic, func(key, value []byte) { emit(keyedStream, key, value) })
 }
 
 func (b *batch) reset() {

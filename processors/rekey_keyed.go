@@ -32,16 +32,16 @@ func (k *keyedEvents) names(r *kgo.Record) (user, event string, isCounted bool) 
 
 func (k *keyedEvents) full() bool { return k.users.full() }
 
-func (k *keyedEvents) each(topic codecs.TopicID, emit func(key string, value []byte)) {
-	k.users.batches(topic, func(user string, b *codecs.Batch) {
+func (k *keyedEvents) each(topic codecs.TopicID, emit func(key, value []byte)) {
+	k.users.batches(topic, func(user []byte, b *codecs.Batch) {
 		k.value = codecs.AppendBatch(k.value[:0], b)
 		emit(user, k.value)
 	})
 }
 
 // counts counts the same occurrences by event type.
-func (k *keyedEvents) counts(topic codecs.TopicID, emit func(key string, value []byte)) {
-	k.users.labelBatches(topic, func(event string, b *codecs.Batch) {
+func (k *keyedEvents) counts(topic codecs.TopicID, emit func(key, value []byte)) {
+	k.users.labelBatches(topic, func(event []byte, b *codecs.Batch) {
 		k.value = codecs.AppendBatch(k.value[:0], b)
 		emit(event, k.value)
 	})
@@ -49,11 +49,15 @@ func (k *keyedEvents) counts(topic codecs.TopicID, emit func(key string, value [
 
 func (k *keyedEvents) reset() { k.users.reset() }
 
+// maxUsers closes a batch of users, of which more is kept than of a key.
+const maxUsers = 500_000
+
 // keyedUsers keeps the newest publication of each user.
 type keyedUsers struct {
 	decoder codecs.Decoder
 	newest  map[string]*codecs.User
-	value   []byte
+
+	key, value []byte // scratch
 }
 
 func (k *keyedUsers) add(r *kgo.Record) (held int, err error) {
@@ -77,15 +81,15 @@ func (k *keyedUsers) names(r *kgo.Record) (user, none string, isCounted bool) {
 	return string(u.UserID), "", false
 }
 
-func (k *keyedUsers) full() bool { return len(k.newest) >= maxKeys }
+func (k *keyedUsers) full() bool { return len(k.newest) >= maxUsers }
 
-func (k *keyedUsers) each(_ codecs.TopicID, emit func(key string, value []byte)) {
+func (k *keyedUsers) each(_ codecs.TopicID, emit func(key, value []byte)) {
 	for _, id := range slices.Sorted(maps.Keys(k.newest)) { // see occurrences.each
-		k.value = codecs.AppendUser(k.value[:0], k.newest[id])
-		emit(id, k.value)
+		k.key, k.value = append(k.key[:0], id...), codecs.AppendUser(k.value[:0], k.newest[id])
+		emit(k.key, k.value)
 	}
 }
 
-func (k *keyedUsers) counts(codecs.TopicID, func(key string, value []byte)) {}
+func (k *keyedUsers) counts(codecs.TopicID, func(key, value []byte)) {}
 
 func (k *keyedUsers) reset() { clear(k.newest) }

@@ -50,13 +50,13 @@ func newSender(out *producer.Client) *sender {
 }
 
 // send sends a record of copies of key and value. It waits while too many are in flight.
-func (s *sender) send(topic, key string, value []byte) {
+func (s *sender) send(topic string, key, value []byte) {
 	o := s.filled(topic, key, value)
 	s.out.Send(&o.record, o.acked)
 }
 
 // sendTraced does the same for a record that carries a trace; the span ends when the record is acknowledged.
-func (s *sender) sendTraced(span *tracing.Span, topic, key string, value []byte) {
+func (s *sender) sendTraced(span *tracing.Span, topic string, key, value []byte) {
 	o := s.filled(topic, key, value)
 	o.record.Headers = span.Headers()
 	s.out.Send(&o.record, func(r *kgo.Record, err error) {
@@ -66,7 +66,7 @@ func (s *sender) sendTraced(span *tracing.Span, topic, key string, value []byte)
 }
 
 // filled returns a record that is about to be sent.
-func (s *sender) filled(topic, key string, value []byte) *outgoing {
+func (s *sender) filled(topic string, key, value []byte) *outgoing {
 	o := <-s.free // comes: a client that gets nowhere fails all its records
 	o.bytes = append(append(o.bytes[:0], key...), value...)
 	o.record = kgo.Record{Topic: topic, Key: o.bytes[:len(key):len(key)], Value: o.bytes[len(key):]}

@@ -63,12 +63,12 @@ func (t *traced) carry(in streamRecord, span *tracing.Span) {
 }
 
 // sending returns how the batch's records are sent.
-func (t *traced) sending(s *Rekey, out *sender) func(topic, key string, value []byte) {
+func (t *traced) sending(s *Rekey, out *sender) func(topic string, key, value []byte) {
 	if len(t.carriedBy) == 0 {
 		return out.send
 	}
-	return func(topic, key string, value []byte) {
-		because := t.carriedBy[streamRecord{topic == s.keyedStream, key}]
+	return func(topic string, key, value []byte) {
+		because := t.carriedBy[streamRecord{topic == s.keyedStream, string(key)}]
 		if len(because) == 0 {
 			out.send(topic, key, value)
 			return
