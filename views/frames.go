@@ -12,17 +12,23 @@ import (
 
 const (
 	frameRows = 1000 // users in one event
-	liveLimit = 64   // frames kept for those who are a little late
-	pageLimit = 64   // frames kept for those who start or come back at the same place
-	pageAge   = 2 * time.Second
+	// frameBytes is after how much JSON an event ends, with the row that goes beyond it: rows can be large, so an event may have
+	// fewer than frameRows. A thousand ordinary rows have a third of it.
+	frameBytes = 1 << 20
+	liveLimit  = 64 // frames kept for those who are a little late
+	pageLimit  = 64 // frames kept for those who start or come back at the same place
+	pageAge    = 2 * time.Second
 )
 
 // frame is a stretch of the order of changes, rendered once for all who read it. Rows are read when it is rendered, so it
 // may show later states than its position says: the frame that the later change belongs to comes, too, so no state is the
-// last one that a reader sees unless it is the latest.
+// last one that a reader sees unless it is the latest. How large its rows are is known only then, too: a frame of which not all
+// fits into one event ends earlier from then on, see cut. Before it is rendered, to and rows are for who holds frames.mu;
+// afterwards they stay.
 type frame struct {
 	from, to uint64
-	ids      []string
+	rows     []place
+	full     bool // there was more to read behind it when it was made, or cut
 	made     time.Time
 
 	once sync.Once
@@ -68,12 +74,11 @@ func (f *frames) publish() {
 	}
 	for f.readers > 0 {
 		next := f.read(f.head)
-		if len(next.ids) > 0 {
-			f.live = append(f.live, next)
-			f.live = f.live[max(0, len(f.live)-liveLimit):]
+		if len(next.rows) > 0 {
+			f.live = newest(append(f.live, next), liveLimit)
 		}
 		f.head = next.to
-		if len(next.ids) < frameRows {
+		if !next.full {
 			break
 		}
 	}
@@ -86,11 +91,33 @@ func (f *frames) publish() {
 
 func (f *frames) read(after uint64) *frame {
 	fr := &frame{from: after, made: f.now()}
-	fr.ids, fr.to = f.index.changed(after, frameRows)
+	fr.rows, fr.to = f.index.changed(after, frameRows)
+	fr.full = len(fr.rows) == frameRows
 	return fr
 }
 
-// after returns the stretch that a reader at a position reads next; nil: there is none yet.
+// cut ends a frame behind the first n of its rows, at least one, which are those that its event has. The rest is a frame of its own
+// where others are adjacent: read anew, it would lack the rows that have moved on.
+func (f *frames) cut(fr *frame, n int) {
+	if n == len(fr.rows) {
+		return
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	rest := &frame{from: fr.rows[n-1].seq, to: fr.to, rows: fr.rows[n:], full: fr.full, made: fr.made}
+	fr.to, fr.rows, fr.full = rest.from, fr.rows[:n], true
+	if i := slices.Index(f.live, fr); i >= 0 {
+		f.live = newest(slices.Insert(f.live, i+1, rest), liveLimit)
+	}
+}
+
+// newest drops the oldest frames beyond a limit, and what they hold.
+func newest(frames []*frame, limit int) []*frame {
+	return slices.Delete(frames, 0, max(0, len(frames)-limit))
+}
+
+// after returns the stretch that a reader at a position reads next; nil: there is none yet. Where it ends is known when it is
+// rendered.
 func (f *frames) after(position uint64) *frame {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -115,13 +142,12 @@ func (f *frames) snapshot() *frame {
 
 func (f *frames) page(from uint64) *frame {
 	for _, fr := range f.pages {
-		if fr.from == from && len(fr.ids) == frameRows && f.now().Sub(fr.made) < pageAge {
+		if fr.from == from && fr.full && f.now().Sub(fr.made) < pageAge {
 			return fr
 		}
 	}
 	fr := f.read(from)
-	f.pages = append(f.pages, fr)
-	f.pages = f.pages[max(0, len(f.pages)-pageLimit):]
+	f.pages = newest(append(f.pages, fr), pageLimit)
 	return fr
 }
 
@@ -162,22 +188,29 @@ func (f *frames) readerCount() int {
 	return f.readers
 }
 
-// render returns the frame's event, made by the first who asks.
+// render returns the frame's event, made by the first who asks, with as many of its rows as go into one: the frame ends there.
 func (f *frames) render(fr *frame) (*event, error) {
 	fr.once.Do(func() {
-		users := make([]User, 0, len(fr.ids))
-		for _, id := range fr.ids {
+		var rows bytes.Buffer
+		enc := encoder(&rows)
+		n := 0
+		for ; n < len(fr.rows) && rows.Len() < frameBytes; n++ {
+			id := fr.rows[n].id
 			a, err := f.lookup(id)
 			if err != nil {
 				fr.failed = fmt.Errorf("read row: %w", err)
 				return
 			}
-			if a != nil {
-				users = append(users, NewUser(id, a, false))
+			if a == nil {
+				continue // the table was emptied under us
 			}
+			if fr.failed = enc.Encode(NewUser(id, a, false)); fr.failed != nil {
+				return
+			}
+			rows.Bytes()[rows.Len()-1] = ',' // it was a line break
 		}
-		body, err := marshal(UsersEvent{Users: users})
-		fr.plain, fr.failed = slices.Concat([]byte(f.begin("users", fr.to)+"data: "), body, []byte("\n\n")), err
+		f.cut(fr, n)
+		fr.plain = slices.Concat([]byte(f.begin("users", fr.to)+`data: {"users":[`), bytes.TrimSuffix(rows.Bytes(), []byte(",")), []byte("]}\n\n"))
 	})
 	return &fr.event, fr.failed
 }
@@ -207,11 +240,16 @@ type UsersEvent struct {
 	Users []User `json:"users" nullable:"false"`
 }
 
-// marshal renders as the other answers are: without the escapes that only HTML needs. The text has no line breaks.
+// marshal renders as the other answers are. The text has no line breaks.
 func marshal(v any) ([]byte, error) {
 	var b bytes.Buffer
-	enc := json.NewEncoder(&b)
-	enc.SetEscapeHTML(false)
-	err := enc.Encode(v)
+	err := encoder(&b).Encode(v)
 	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), err
+}
+
+// encoder returns one that writes values without the escapes that only HTML needs, each with a line break after it and none in it.
+func encoder(b *bytes.Buffer) *json.Encoder {
+	enc := json.NewEncoder(b)
+	enc.SetEscapeHTML(false)
+	return enc
 }

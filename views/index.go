@@ -219,24 +219,30 @@ func (t *totals) add(s *state, sign int) {
 	}
 }
 
+// place is where a user of result A is in the order of changes.
+type place struct {
+	id  string
+	seq uint64
+}
+
 // changed returns the users of result A that changed after a position, at most n, in the order of their last change, and
 // the position after them.
-func (x *Index) changed(after uint64, n int) (ids []string, position uint64) {
+func (x *Index) changed(after uint64, n int) (rows []place, position uint64) {
 	x.mu.RLock()
 	defer x.mu.RUnlock()
 	position = x.seq
 	x.changes.after(after, func(c change) bool {
-		if len(ids) == n {
+		if len(rows) == n {
 			return false
 		}
-		ids = append(ids, c.row.id())
+		rows = append(rows, place{c.row.id(), c.seq})
 		position = c.seq
 		return true
 	})
-	if len(ids) < n {
+	if len(rows) < n {
 		position = x.seq
 	}
-	return ids, position
+	return rows, position
 }
 
 // head is the latest position.

@@ -182,9 +182,9 @@ func TestChanges(t *testing.T) {
 	seen := make(map[string]uint64)
 	read := func(after uint64) uint64 {
 		x.flush()
-		ids, to := x.changed(after, 13)
-		for _, id := range ids {
-			seen[id] = to
+		rows, to := x.changed(after, 13)
+		for _, row := range rows {
+			seen[row.id] = to
 		}
 		return to
 	}

@@ -269,8 +269,8 @@ func TestOrdersComeAndGo(t *testing.T) {
 	if gone < 6 {
 		t.Errorf("orders were not there %d times", gone)
 	}
-	ids, _ := x.changed(0, len(m))
-	if want := slices.Sorted(maps.Keys(m)); len(want) == 0 || len(ids) != len(m.list(ByUserID, false, "")) {
-		t.Errorf("%d changes", len(ids))
+	rows, _ := x.changed(0, len(m))
+	if want := slices.Sorted(maps.Keys(m)); len(want) == 0 || len(rows) != len(m.list(ByUserID, false, "")) {
+		t.Errorf("%d changes", len(rows))
 	}
 }

@@ -25,7 +25,7 @@ type streamInput struct {
 func (s *Server) streamRoute(api huma.API) {
 	op := s.operation(streamPath, "stream", "Changed rows as they change: server-sent events users and event-types")
 	op.Responses = map[string]*huma.Response{"200": {Description: "Event users has changed rows of result A, event event-types has all of result B. " +
-		"Changes are coalesced; a client that starts gets every row.", Content: map[string]*huma.MediaType{"text/event-stream": {Schema: &huma.Schema{Type: huma.TypeString}}}}}
+		"Changes are coalesced; a client that starts gets every row. An event users has at most 1,000 rows, and ends with the row that makes it larger than 1 MiB.", Content: map[string]*huma.MediaType{"text/event-stream": {Schema: &huma.Schema{Type: huma.TypeString}}}}}
 	schemas := api.OpenAPI().Components.Schemas
 	op.Responses["200"].Extensions = map[string]any{"x-events": map[string]any{"users": schemaOf[UsersEvent](schemas), "event-types": schemaOf[EventTypes](schemas)}}
 	huma.Register(api, op, func(ctx context.Context, in *streamInput) (*huma.StreamResponse, error) {
@@ -168,8 +168,11 @@ func (c *sseClient) sendUsers(snapshot bool) (more bool, err error) {
 		c.s.cfg.Logger.Error("stream failed", "error", err)
 		return false, fmt.Errorf("%w: %w", errRender, err)
 	}
+	if fr.to <= c.position && !snapshot {
+		return true, nil // it ends in front of us, now that it is cut
+	}
 	c.position = fr.to
-	if len(fr.ids) == 0 && !snapshot {
+	if len(fr.rows) == 0 && !snapshot {
 		return true, nil
 	}
 	text, err := e.text(&c.s.frames.packer, c.packed)

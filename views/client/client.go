@@ -28,7 +28,7 @@ const (
 	defaultRetries = 4
 	firstPause     = 100 * time.Millisecond
 	maxPause       = 5 * time.Second
-	maxBody        = 256 << 20 // bytes; an answer is about 16 MiB and one row at most
+	maxBody        = 256 << 20 // bytes; an answer is about 16 MiB and one row at most, an event with users 1 MiB and one row
 )
 
 // ErrTooLarge means that an answer or an event was larger than any that a view sends (256 MiB).
