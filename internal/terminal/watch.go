@@ -133,7 +133,8 @@ func (w *watcher) update(f func(m *model)) {
 	signal(w.news)
 }
 
-// follow reads the stream.
+// follow reads the stream. The rows that have changed need not be those that are in sight, which are asked for: a new
+// connection is a change, too, so nothing is missed without the others.
 func (w *watcher) follow(ctx context.Context) error {
 	connection := client.OnConnection(func(live bool, reason error) {
 		text := ""
@@ -148,7 +149,7 @@ func (w *watcher) follow(ctx context.Context) error {
 			signal(w.changed)
 		}
 	})
-	for e, err := range w.o.Client.Events(ctx, "", connection) {
+	for e, err := range w.o.Client.Events(ctx, "", connection, client.WithoutSnapshot(), client.WithoutRows()) {
 		if err != nil {
 			return err
 		}

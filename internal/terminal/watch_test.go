@@ -22,6 +22,7 @@ type fakeView struct {
 	count  int
 	asked  int
 	status int // of the stream, if not 200
+	rows   int // that were streamed
 	wake   chan struct{}
 }
 
@@ -63,8 +64,20 @@ func (v *fakeView) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 		w.Header().Set("Content-Type", "text/event-stream")
-		for {
-			fmt.Fprintf(w, "event: event-types\nid: x-%d\ndata: %s\n\nevent: users\nid: x-%d\ndata: {\"users\":[%s]}\n\n", count, types, count, user)
+		ask := r.URL.Query()
+		for first := true; ; first = false {
+			fmt.Fprintf(w, "event: event-types\nid: x-%d\ndata: %s\n\n", count, types)
+			if !first || r.Header.Get("Last-Event-ID") != "" || ask.Get("snapshot") != "none" {
+				rows := user
+				if ask.Get("rows") == "none" {
+					rows = ""
+				} else {
+					v.mu.Lock()
+					v.rows++
+					v.mu.Unlock()
+				}
+				fmt.Fprintf(w, "event: users\nid: x-%d\ndata: {\"users\":[%s]}\n\n", count, rows)
+			}
 			_ = http.NewResponseController(w).Flush()
 			select {
 			case <-r.Context().Done():
@@ -171,6 +184,9 @@ func TestWatchAsksSeldom(t *testing.T) {
 	defer v.mu.Unlock()
 	if v.asked > 8 { // two a second, for some two seconds
 		t.Errorf("asked %d times", v.asked)
+	}
+	if v.rows > 0 {
+		t.Errorf("%d rows were streamed that nobody looks at", v.rows)
 	}
 	if n := strings.Count(out.String(), "\n\n"); n > 2*6 {
 		t.Errorf("printed %d times", n/2)

@@ -167,6 +167,30 @@ func TestAgainstTheServer(t *testing.T) {
 			break
 		}
 	}
+	for name, tc := range map[string]struct {
+		options []client.StreamOption
+		rows    int // in the first update of users
+	}{
+		"without snapshot": {[]client.StreamOption{client.WithoutSnapshot()}, 1},
+		"without rows":     {[]client.StreamOption{client.WithoutRows()}, 0},
+		"without both":     {[]client.StreamOption{client.WithoutSnapshot(), client.WithoutRows()}, 0},
+	} {
+		begun := false
+		for u, err := range c.Stream(ctx, "", tc.options...) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			if u.EventTypes != nil { // comes first
+				begun = true
+				f.put(name, "Anna", 1)
+				continue
+			}
+			if !begun || len(u.Users) != tc.rows || tc.rows > 0 && u.Users[0].UserID != name {
+				t.Errorf("%s: %+v", name, u.Users)
+			}
+			break
+		}
+	}
 	if ctx.Err() != nil {
 		t.Error("the streams did not bring everything in time")
 	}

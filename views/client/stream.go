@@ -9,6 +9,7 @@ import (
 	"iter"
 	"mime"
 	"net/http"
+	"net/url"
 	"strings"
 	"time"
 )
@@ -23,7 +24,7 @@ var (
 // Update is a change of the results: of some users or of the event types.
 type Update struct {
 	ID         string      `json:"-"`     // resume behind it with this
-	Users      []User      `json:"users"` // rows as they are now: not every state of a row is sent, but always its last
+	Users      []User      `json:"users"` // rows as they are now: not every state of a row is sent, but always its last; see [WithoutRows]
 	EventTypes *EventTypes `json:"-"`     // all of result B, or nil
 }
 
@@ -34,6 +35,17 @@ type StreamOption func(*stream)
 // be made. It is called by the goroutine that ranges over the stream.
 func OnConnection(f func(live bool, reason error)) StreamOption {
 	return func(s *stream) { s.notify = f }
+}
+
+// WithoutSnapshot begins with what changes from now on, and not with all rows, where there is no update to begin behind.
+func WithoutSnapshot() StreamOption {
+	return func(s *stream) { s.query.Set("snapshot", "none") }
+}
+
+// WithoutRows leaves the rows out: an [Update] without event types says only that users have changed. It is for who asks for
+// what is in sight whenever there is something new.
+func WithoutRows() StreamOption {
+	return func(s *stream) { s.query.Set("rows", "none") }
 }
 
 // Stream returns what changes, as it changes. It begins with all rows if lastEventID is empty, else behind that update;
@@ -87,7 +99,7 @@ func decode(e Event) (u Update, known bool, err error) {
 // Events is [Client.Stream] without the decoding, for who only wants to know that something changed.
 func (c *Client) Events(ctx context.Context, lastEventID string, opts ...StreamOption) iter.Seq2[Event, error] {
 	return func(yield func(Event, error) bool) {
-		s := &stream{c: c, id: lastEventID, reopen: c.reopen, yield: yield, notify: func(bool, error) {}}
+		s := &stream{c: c, id: lastEventID, query: url.Values{}, reopen: c.reopen, yield: yield, notify: func(bool, error) {}}
 		for _, o := range opts {
 			o(s)
 		}
@@ -98,7 +110,8 @@ func (c *Client) Events(ctx context.Context, lastEventID string, opts ...StreamO
 // stream is one iteration over a stream, over all its connections.
 type stream struct {
 	c      *Client
-	id     string        // of the last event that was handed on
+	id     string // of the last event that was handed on
+	query  url.Values
 	reopen time.Duration // first pause
 	tries  int           // without an event
 	notify func(live bool, reason error)
@@ -136,7 +149,7 @@ func (s *stream) follow(ctx context.Context) error {
 	}
 	alive := time.AfterFunc(s.c.silence, func() { cancel(errSilent) })
 	defer alive.Stop()
-	resp, err := s.c.send(ctx, s.c.listen, "/v1/stream", nil, header)
+	resp, err := s.c.send(ctx, s.c.listen, "/v1/stream", s.query, header)
 	if err != nil {
 		return err
 	}
