@@ -70,7 +70,7 @@ func (o *processing) ownPort(log *slog.Logger, health *app.Health, registry *pro
 		return nil, err
 	}
 	log.Info("serving metrics", "url", "http://"+l.Addr().String())
-	return []app.Stage{httpStage("metrics", l, &http.Server{Handler: ownHandler(health, registry), ReadHeaderTimeout: 10 * time.Second})}, nil
+	return []app.Stage{httpStage("metrics", l, &http.Server{Handler: ownHandler(health, registry), ReadHeaderTimeout: 10 * time.Second}, log)}, nil
 }
 
 // ownHandler is what the processors say about themselves.
@@ -105,8 +105,10 @@ func listen(address, flag string) (net.Listener, error) {
 // httpGrace is how long requests may go on when a server stops.
 const httpGrace = 3 * time.Second
 
-// httpStage serves on a listener. It can be run once: the listener is used up.
-func httpStage(name string, l net.Listener, srv *http.Server) app.Stage {
+// httpStage serves on a listener. It can be run once: the listener is used up. What net/http has to say (a connection that cannot be
+// accepted, a TLS handshake that fails, a panic) goes to log, and not to standard error in a form of its own.
+func httpStage(name string, l net.Listener, srv *http.Server, log *slog.Logger) app.Stage {
+	srv.ErrorLog = slog.NewLogLogger(log.With("stage", name).Handler(), slog.LevelWarn)
 	return app.Stage{Name: name, Run: func(ctx context.Context, ready func()) error {
 		ready()
 		done := make(chan error, 1)

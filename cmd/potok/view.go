@@ -113,7 +113,7 @@ func (o *viewing) open(c *connection, d *dataDir, log *slog.Logger, registry *pr
 		{Name: activity.Name(), Run: untilReplaced(activity), Progress: progress(activity.Progress)},
 		{Name: counts.Name(), Run: untilReplaced(counts), Progress: progress(counts.Progress)},
 	}
-	s.http = []app.Stage{httpStage("http", l, views.HTTPServer(web)), {Name: "lag", Run: meter.Run}, {Name: "streams", Run: func(ctx context.Context, ready func()) error {
+	s.http = []app.Stage{httpStage("http", l, views.HTTPServer(web), log), {Name: "lag", Run: meter.Run}, {Name: "streams", Run: func(ctx context.Context, ready func()) error {
 		ready()
 		return web.Run(ctx)
 	}}}
