@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -193,8 +194,14 @@ func TestTotals(t *testing.T) {
 	if want := `{"event_types":[{"event":"","count":8},{"event":"click","count":8},{"event":"focus","count":4}],"total":20}`; strings.TrimSpace(body) != want {
 		t.Errorf("got %s\nwant %s", body, want)
 	}
-	if again, _ := fetch(t, "GET", base+"/v1/event-types", "If-None-Match", resp.Header.Get("ETag")); again.StatusCode != 304 || again.Header.Get(lagHeader) != "7" {
-		t.Errorf("conditional: %d %v", again.StatusCode, again.Header)
+	again, body := fetch(t, "GET", base+"/v1/event-types", "If-None-Match", resp.Header.Get("ETag"))
+	if again.StatusCode != 304 || again.Header.Get(lagHeader) != "7" || body != "" {
+		t.Errorf("conditional: %d %v %s", again.StatusCode, again.Header, body)
+	}
+	for _, name := range []string{"Cache-Control", "ETag"} { // a cache goes on with those of the 304
+		if was, is := resp.Header.Values(name), again.Header.Values(name); len(was) != 1 || !slices.Equal(was, is) {
+			t.Errorf("%s is %q, and %q when it has not changed", name, was, is)
+		}
 	}
 	count("focus", 5)
 	if again, _ := fetch(t, "GET", base+"/v1/event-types", "If-None-Match", resp.Header.Get("ETag")); again.StatusCode != 200 {

@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/danielgtaylor/huma/v2"
 	"github.com/potok-streams/potok/codecs"
 )
 
@@ -37,7 +36,7 @@ func (s *Server) listEventTypes(_ context.Context, in *eventTypesInput) (*reply[
 		out.CacheControl = "no-cache"
 		out.ETag = fmt.Sprintf(`W/"%s-%d"`, s.cfg.Index.epoch, version)
 		if notModified(in.IfNoneMatch, out.ETag) {
-			return nil, huma.ErrorWithHeaders(huma.Status304NotModified(), http.Header{"Etag": {out.ETag}})
+			out.Status = http.StatusNotModified // has the same headers, and no body
 		}
 	}
 	return out, err
