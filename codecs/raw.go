@@ -24,6 +24,11 @@ const (
 	TooDeep      Reason = "too_deep"      // nested deeper than MaxDepth
 )
 
+// Reasons lists them.
+func Reasons() [5]Reason {
+	return [...]Reason{NotJSON, WrongType, MissingField, TooLarge, TooDeep}
+}
+
 // One error for each [Reason], for [errors.Is].
 var (
 	ErrNotJSON      error = &RejectError{Reason: NotJSON}

@@ -3,6 +3,7 @@ package codecs_test
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -116,6 +117,9 @@ func (r reject) check(t *testing.T, err error) {
 	}
 	if re.Detail != r.detail {
 		t.Errorf("detail is %q, want %q", re.Detail, r.detail)
+	}
+	if all := codecs.Reasons(); !slices.Contains(all[:], re.Reason) {
+		t.Errorf("reason %s is not one of %s", re.Reason, all)
 	}
 }
 

@@ -38,6 +38,11 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		m.fresh.WithLabelValues(stage)
 		m.repeated.WithLabelValues(stage)
 	}
+	for _, stage := range []string{rekeyUsers, rekeyEvents} {
+		for _, reason := range codecs.Reasons() {
+			m.rejected.WithLabelValues(stage, string(reason))
+		}
+	}
 	r.MustRegister(m.records, m.bytes, m.rejected, m.flush, m.batch, m.fresh, m.repeated, m.merged)
 	return m
 }

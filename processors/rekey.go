@@ -20,6 +20,12 @@ import (
 // given the new topic's records. The stage is to be started again at once.
 var ErrTopicReplaced = errors.New("raw topic was deleted and made anew")
 
+// The stages' names.
+const (
+	rekeyUsers  = "rekey-users"
+	rekeyEvents = "rekey-events"
+)
+
 const (
 	topicWatchInterval = 2 * time.Second
 	drainTimeout       = 3 * time.Second // for what is pending when partitions go or the stage stops
@@ -53,7 +59,7 @@ type Rekey struct {
 // RekeyUsers returns the stage that reads the raw users topic.
 func RekeyUsers(n codecs.Names) *Rekey {
 	return &Rekey{
-		name: "rekey-users", rawTopic: n.Users, group: n.RekeyUsersGroup(), keyedStream: n.UsersStream(),
+		name: rekeyUsers, rawTopic: n.Users, group: n.RekeyUsersGroup(), keyedStream: n.UsersStream(),
 		countStream: n.EventTypesStream(), deadLetters: n.DeadLetters(), newKeyed: func() keyed { return new(keyedUsers) },
 	}
 }
@@ -61,7 +67,7 @@ func RekeyUsers(n codecs.Names) *Rekey {
 // RekeyEvents returns the stage that reads the raw events topic.
 func RekeyEvents(n codecs.Names) *Rekey {
 	return &Rekey{
-		name: "rekey-events", rawTopic: n.Events, group: n.RekeyEventsGroup(), keyedStream: n.ActivityStream(),
+		name: rekeyEvents, rawTopic: n.Events, group: n.RekeyEventsGroup(), keyedStream: n.ActivityStream(),
 		countStream: n.EventTypesStream(), deadLetters: n.DeadLetters(), newKeyed: func() keyed { return new(keyedEvents) },
 	}
 }

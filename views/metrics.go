@@ -132,20 +132,30 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	c.collectLag(emit)
 }
 
-// collectCounters tells of Potok's own counters. A raw topic without losses has a counter of 0, so that the first one is an
-// increase.
+// collectCounters tells of Potok's own counters. A raw topic has those for losses, and for each reason to reject a record, from the
+// start, so that the first one is an increase.
 func (c *collector) collectCounters(emit func(*prometheus.Desc, prometheus.ValueType, float64, ...string)) {
-	lost := map[string]uint64{}
+	type cause struct {
+		topic  string
+		reason codecs.Reason
+	}
+	lost, rejected := map[string]uint64{}, map[cause]uint64{}
 	for _, topic := range c.cfg.RawTopics {
 		lost[topic] = 0
+		for _, reason := range codecs.Reasons() {
+			rejected[cause{topic, reason}] = 0
+		}
 	}
 	for _, own := range c.cfg.Index.ownCounts() {
 		switch own.Kind {
 		case codecs.Rejected:
-			emit(c.rejected, prometheus.CounterValue, float64(own.Count), own.Topic, string(own.Reason))
+			rejected[cause{own.Topic, own.Reason}] = own.Count // a later Potok's reason, too
 		case codecs.Lost:
 			lost[own.Topic] = own.Count
 		}
+	}
+	for cause, n := range rejected {
+		emit(c.rejected, prometheus.CounterValue, float64(n), cause.topic, string(cause.reason))
 	}
 	for topic, n := range lost {
 		emit(c.lost, prometheus.CounterValue, float64(n), topic)

@@ -1,0 +1,26 @@
+package processors
+
+import (
+	"testing"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+
+	"github.com/potok-streams/potok/codecs"
+)
+
+// Every way to reject a record has a counter before the first one: a counter that begins at 1 is no increase, and alerts nobody.
+func TestRejectedFromTheStart(t *testing.T) {
+	m := NewMetrics(prometheus.NewRegistry())
+	names := codecs.Names{Users: "users", Events: "events", Prefix: "p"}
+	stages := []string{RekeyUsers(names).Name(), RekeyEvents(names).Name()}
+	if got, want := testutil.CollectAndCount(m.rejected), len(stages)*len(codecs.Reasons()); got != want {
+		t.Fatalf("%d counters, want %d", got, want)
+	}
+	for _, stage := range stages {
+		m.reject(stage, codecs.TooDeep)
+	}
+	if got, want := testutil.CollectAndCount(m.rejected), len(stages)*len(codecs.Reasons()); got != want {
+		t.Errorf("%d counters after the first rejections, %d before", got, want)
+	}
+}
