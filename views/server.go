@@ -20,6 +20,8 @@ type Server struct {
 	mux        *chi.Mux
 	api        huma.API
 
+	measurements measurements
+
 	closing sync.Once
 	closed  chan struct{} // ends the streams
 }
@@ -36,6 +38,8 @@ func NewServer(cfg Config) (*Server, error) {
 		throughput: NewThroughput(cfg.RawTopics[0], cfg.RawTopics[1]),
 		mux:        chi.NewMux(),
 		closed:     make(chan struct{}),
+
+		measurements: measurements{meter: cfg.LagMeter},
 	}
 	if s.metrics, err = newMetrics(cfg, s.frames); err != nil {
 		return nil, err

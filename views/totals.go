@@ -15,7 +15,7 @@ import (
 // errUnmeasured means that the brokers did not answer.
 var errUnmeasured = errors.New("the brokers do not answer: lag cannot be measured")
 
-// statsTimeout bounds how long /v1/stats waits for the brokers.
+// statsTimeout bounds a measurement for /v1/stats, and how long a request waits for one, and for the one that was going on before.
 const statsTimeout = 10 * time.Second
 
 // EventTypes is the body of /v1/event-types: result B.
@@ -71,7 +71,7 @@ type statsReply struct {
 func (s *Server) getStats(ctx context.Context, _ *struct{}) (*statsReply, error) {
 	ctx, cancel := context.WithTimeout(ctx, statsTimeout)
 	defer cancel()
-	lag, err := s.cfg.LagMeter.Measure(ctx)
+	lag, err := s.measurements.measure(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", errUnmeasured, err)
 	}
