@@ -110,6 +110,12 @@ func activity(name string, clicks, focuses uint64) *codecs.Activity {
 // serve starts a server on the tables; change may alter its configuration.
 func serve(t testing.TB, f *fakeTables, change func(*Config)) (*Server, string) {
 	t.Helper()
+	s, ts := serveWith(t, f, change, (*httptest.Server).Start)
+	return s, ts.URL
+}
+
+func serveWith(t testing.TB, f *fakeTables, change func(*Config), start func(*httptest.Server)) (*Server, *httptest.Server) {
+	t.Helper()
 	cfg := Config{
 		Index: f.index, Lookup: f.get, LagMeter: f, Readiness: f, Registry: prometheus.NewRegistry(),
 		Version: "test", RawTopics: [2]string{"users", "events"}, Coalesce: 5 * time.Millisecond,
@@ -123,12 +129,12 @@ func serve(t testing.TB, f *fakeTables, change func(*Config)) (*Server, string) 
 	}
 	ts := httptest.NewUnstartedServer(s)
 	ts.Config = HTTPServer(s)
-	ts.Start()
+	start(ts)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() { defer close(done); _ = s.Run(ctx) }()
 	t.Cleanup(func() { cancel(); <-done; ts.Close() })
-	return s, ts.URL
+	return s, ts
 }
 
 // fetch asks for a path as it is written, without following anything.

@@ -102,6 +102,8 @@ func HTTPServer(s *Server) *http.Server {
 		WriteTimeout:      time.Minute,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    512 << 10, // a cursor holds a name, which can have 256 KiB
+		// The deadlines of streams end streams. A connection that takes nothing does not take that, either.
+		HTTP2: &http.HTTP2Config{WriteByteTimeout: s.cfg.StreamTimeout},
 	}
 	srv.RegisterOnShutdown(s.Close)
 	return srv

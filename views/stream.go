@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"os"
 	"strconv"
 	"strings"
 	"time"
@@ -61,15 +60,18 @@ func (s *Server) stream(w http.ResponseWriter, r *http.Request, in *streamInput)
 	c.position, c.resumed = s.resume(in)
 	s.metrics.streams.Inc()
 	switch err := c.run(r.Context()); {
-	case errors.Is(err, os.ErrDeadlineExceeded):
+	case errors.Is(err, errStalled):
 		s.metrics.dropped.WithLabelValues(dropStalled).Inc()
 	case errors.Is(err, errRender):
 		s.metrics.dropped.WithLabelValues(dropFailed).Inc()
 	}
 }
 
-// errRender means that a stream ends for want of its rows, and not because the client went.
-var errRender = errors.New("rows of a stream could not be read")
+// Why a stream ends, if not because the client went.
+var (
+	errRender  = errors.New("rows of a stream could not be read")
+	errStalled = errors.New("the client took nothing for too long")
+)
 
 // resume returns the position of an event id, if it is one of this index.
 func (s *Server) resume(in *streamInput) (position uint64, known bool) {
@@ -209,12 +211,20 @@ func (c *sseClient) own(text string) []byte {
 // writeChunk is how much a client must take within StreamTimeout: a slow one may need long for an event.
 const writeChunk = 32 << 10
 
-// write sends parts of an event together, or fails when the client takes nothing for too long.
-func (c *sseClient) write(parts ...[]byte) error {
+// write sends parts of an event together, or fails when the client takes nothing for too long. HTTP/2 may say then that the client
+// has gone, so it is the time that tells why. And it ends a stream at its deadline even if there is nothing to write, so none is left.
+func (c *sseClient) write(parts ...[]byte) (err error) {
+	var deadline time.Time
+	defer func() {
+		if err != nil && !time.Now().Before(deadline) {
+			err = fmt.Errorf("%w: %w", errStalled, err)
+		}
+	}()
 	for _, part := range parts {
 		for len(part) > 0 {
 			n := min(len(part), writeChunk)
-			_ = c.rc.SetWriteDeadline(time.Now().Add(c.s.cfg.StreamTimeout)) // unsupported in tests without a connection
+			deadline = time.Now().Add(c.s.cfg.StreamTimeout)
+			_ = c.rc.SetWriteDeadline(deadline) // unsupported in tests without a connection
 			if _, err := c.w.Write(part[:n]); err != nil {
 				return err
 			}
@@ -222,5 +232,9 @@ func (c *sseClient) write(parts ...[]byte) error {
 			part = part[n:]
 		}
 	}
-	return c.rc.Flush()
+	if err := c.rc.Flush(); err != nil {
+		return err
+	}
+	_ = c.rc.SetWriteDeadline(time.Time{})
+	return nil
 }

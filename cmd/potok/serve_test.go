@@ -5,6 +5,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/json"
@@ -100,4 +101,30 @@ func TestServersLog(t *testing.T) {
 		}
 		return nil
 	})
+}
+
+// Over TLS a server offers HTTP/2 first, and HTTP/1.1 to who does not know it.
+func TestHTTP2(t *testing.T) {
+	t.Parallel()
+	var o viewing
+	o.listen = "127.0.0.1:0"
+	var authorities *x509.CertPool
+	o.certFile, o.keyFile, authorities = certificate(t)
+	l, scheme, err := o.bind()
+	if err != nil {
+		t.Fatal(err)
+	}
+	serveOn(t, l, &http.Server{ReadHeaderTimeout: time.Minute}, slog.New(slog.DiscardHandler))
+	for _, want := range []int{2, 1} {
+		transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: authorities}, ForceAttemptHTTP2: want == 2}
+		defer transport.CloseIdleConnections()
+		resp, err := (&http.Client{Transport: transport}).Get(scheme + "://" + l.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		if resp.ProtoMajor != want {
+			t.Errorf("%s, want %d", resp.Proto, want)
+		}
+	}
 }

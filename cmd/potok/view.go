@@ -157,7 +157,10 @@ func (o *viewing) bind() (l net.Listener, scheme string, err error) {
 	if err != nil {
 		return nil, "", errors.Join(fmt.Errorf("%w: load --http-cert-file and --http-key-file: %w", errUse, err), l.Close())
 	}
-	return tls.NewListener(l, &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{cert}}), "https", nil
+	return tls.NewListener(l, &tls.Config{
+		MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{cert},
+		NextProtos: []string{"h2", "http/1.1"}, // over HTTP/1.1 a browser has six connections, and each tab's stream takes one
+	}), "https", nil
 }
 
 func (p *program) view() *cobra.Command {

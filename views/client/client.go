@@ -28,7 +28,8 @@ const (
 	defaultRetries = 4
 	firstPause     = 100 * time.Millisecond
 	maxPause       = 5 * time.Second
-	maxBody        = 256 << 20 // bytes; an answer is about 16 MiB and one row at most, an event with users 1 MiB and one row
+	pingAfter      = 15 * time.Second // of silence on a connection; the other side has as long to answer
+	maxBody        = 256 << 20        // bytes; an answer is about 16 MiB and one row at most, an event with users 1 MiB and one row
 )
 
 // ErrTooLarge means that an answer or an event was larger than any that a view sends (256 MiB).
@@ -92,6 +93,8 @@ func New(baseURL string, opts ...Option) (*Client, error) {
 			t = t.Clone()
 			t.ResponseHeaderTimeout = headTimeout
 			t.TLSClientConfig = c.tls
+			// HTTP/2 has one connection for all, and would go on using one that is dead: streams were opened on it again and again.
+			t.HTTP2 = &http.HTTP2Config{SendPingTimeout: pingAfter, PingTimeout: pingAfter}
 			c.ask.Transport = t
 		}
 	}
