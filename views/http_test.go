@@ -3,6 +3,7 @@ package views
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/url"
 	"slices"
@@ -42,6 +43,7 @@ func TestProblems(t *testing.T) {
 		"limit 0":              {"GET", "/v1/users?limit=0", 422},
 		"limit 1001":           {"GET", "/v1/users?limit=1001", 422},
 		"limit x":              {"GET", "/v1/users?limit=x", 422},
+		"cursor too long":      {"GET", "/v1/users?cursor=" + strings.Repeat("x", 355_005), 422},
 		"limit empty":          {"GET", "/v1/users?limit=", 400},
 		"limit twice":          {"GET", "/v1/users?limit=1&limit=2", 400},
 		"sort":                 {"GET", "/v1/users?sort=email", 422},
@@ -296,11 +298,34 @@ func TestTokenThatCannotBeSent(t *testing.T) {
 	}
 }
 
+// The longest cursor that a page can end with is taken, and no longer one.
+func TestLongestCursor(t *testing.T) {
+	f := newTables()
+	f.put(strings.Repeat("a", maxID), activity(strings.Repeat("n", codecs.MaxNameBytes), 1, 0))
+	f.put("b", activity(strings.Repeat("n", codecs.MaxNameBytes), 1, 0))
+	_, base := serve(t, f, nil)
+	first := getJSON[UsersPage](t, base+"/v1/users?sort=name&limit=1")
+	if n := len(first.NextCursor); n != 355_004 { // as the description has it
+		t.Errorf("the longest cursor has %d characters", n)
+	}
+	if second := getJSON[UsersPage](t, base+"/v1/users?sort=name&limit=1&cursor="+first.NextCursor); len(second.Users) != 1 || second.Users[0].UserID != "b" {
+		t.Errorf("%d users behind it", len(second.Users))
+	}
+}
+
 func TestOpenAPI(t *testing.T) {
 	_, base := serve(t, newTables(), nil)
 	doc := getJSON[struct {
 		OpenAPI string
 		Paths   map[string]map[string]struct {
+			Parameters []struct {
+				Name, In string
+				Schema   struct {
+					Type      string
+					Enum      []any
+					MaxLength int
+				}
+			}
 			Responses map[string]struct {
 				Headers map[string]any
 				Content map[string]any
@@ -316,6 +341,11 @@ func TestOpenAPI(t *testing.T) {
 		if !ok {
 			t.Errorf("%s is missing", p)
 		}
+		for _, q := range get.Parameters { // an unknown last_event_id is not an error, however long
+			if q.In != "header" && q.Schema.Type == "string" && len(q.Schema.Enum) == 0 && q.Schema.MaxLength == 0 && q.Name != "last_event_id" {
+				t.Errorf("%s: %s can be of any length", p, q.Name)
+			}
+		}
 		for status, r := range get.Responses {
 			if strings.HasPrefix(p, "/v1") && r.Headers[lagHeader] == nil {
 				t.Errorf("%s %s: no lag header", p, status)
@@ -323,6 +353,13 @@ func TestOpenAPI(t *testing.T) {
 			if status >= "400" && p != "/readyz" && r.Content["application/problem+json"] == nil {
 				t.Errorf("%s %s: no problem document", p, status)
 			}
+		}
+	}
+	for _, p := range []string{"/", "/openapi.json", "/v1/event-types"} {
+		resp, _ := fetch(t, "GET", base+p)
+		again, _ := fetch(t, "GET", base+p, "If-None-Match", resp.Header.Get("ETag"))
+		if r, ok := doc.Paths[p]["get"].Responses[fmt.Sprint(again.StatusCode)]; again.StatusCode != 304 || !ok || r.Content != nil {
+			t.Errorf("%s: %d is not described, or with a body: %v", p, again.StatusCode, r.Content)
 		}
 	}
 	if len(doc.Paths) != len(paths) {

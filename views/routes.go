@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"reflect"
 	"slices"
+	"strconv"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humachi"
@@ -34,8 +35,8 @@ func (s *Server) routes() error {
 
 	s.mux.Method(http.MethodGet, "/metrics", promhttp.HandlerFor(s.cfg.Registry, promhttp.HandlerOpts{DisableCompression: true}))
 	document(api, "/metrics", "metrics", "Prometheus metrics", "text/plain")
-	document(api, "/", "page", "The page", "text/html")
-	document(api, "/openapi.json", "openapi", "This document", "application/json")
+	document(api, "/", "page", "The page", "text/html", http.StatusNotModified)
+	document(api, "/openapi.json", "openapi", "This document", "application/json", http.StatusNotModified)
 	finish(api.OpenAPI(), s.cfg.AuthToken != "")
 
 	spec, err := api.OpenAPI().MarshalJSON()
@@ -103,12 +104,13 @@ func (s *Server) operation(path, id, summary string, statuses ...int) huma.Opera
 	return op
 }
 
-// document describes what is served without huma.
-func document(api huma.API, path, id, summary, contentType string) {
-	api.OpenAPI().AddOperation(&huma.Operation{
-		Method: http.MethodGet, Path: path, OperationID: id, Summary: summary,
-		Responses: map[string]*huma.Response{"200": {Description: "OK", Content: map[string]*huma.MediaType{contentType: {}}}},
-	})
+// document describes what is served without huma; its statuses are 200 and those that are listed.
+func document(api huma.API, path, id, summary, contentType string, statuses ...int) {
+	responses := map[string]*huma.Response{"200": {Description: "OK", Content: map[string]*huma.MediaType{contentType: {}}}}
+	for _, status := range statuses {
+		responses[strconv.Itoa(status)] = &huma.Response{Description: http.StatusText(status)}
+	}
+	api.OpenAPI().AddOperation(&huma.Operation{Method: http.MethodGet, Path: path, OperationID: id, Summary: summary, Responses: responses})
 }
 
 // finish adds what all operations have in common.
@@ -130,6 +132,13 @@ func finish(spec *huma.OpenAPI, auth bool) {
 					Description: http.StatusText(http.StatusUnauthorized),
 					Content:     spec.Paths["/v1/stats"].Get.Responses["401"].Content,
 				}
+			}
+		}
+		for _, p := range item.Get.Parameters {
+			if p.Name == "user_id" { // said and not checked: a longer one is a user who is not known
+				schema, longest := *p.Schema, maxID
+				schema.MaxLength = &longest
+				p.Schema = &schema
 			}
 		}
 		for status, r := range item.Get.Responses {
