@@ -117,6 +117,30 @@ func TestFailures(t *testing.T) {
 	}
 }
 
+// Before the first measurement there is no answer, for it could not say how current it is.
+func TestUnmeasured(t *testing.T) {
+	f := newTables()
+	measured := f.lag
+	f.lag = Lag{}
+	f.put("7", activity("Anna", 1, 0))
+	_, base := serve(t, f, nil)
+	paths := []string{"/v1/users", "/v1/users/7", "/v1/event-types", "/v1/stats", "/v1/throughput", "/v1/stream"}
+	for _, path := range paths {
+		resp, body := fetch(t, "HEAD", base+path)
+		if resp.StatusCode != 503 || resp.Header.Get("Retry-After") == "" {
+			t.Errorf("%s: %d %s", path, resp.StatusCode, body)
+		}
+	}
+	resp, body := fetch(t, "GET", base+"/v1/users/7")
+	checkProblem(t, resp, body, 503)
+	f.set(func() { f.lag = measured })
+	for _, path := range paths {
+		if resp, _ := fetch(t, "HEAD", base+path); resp.StatusCode != 200 || resp.Header.Get(lagHeader) == "" || resp.Header.Get(lagTimeHeader) == "" {
+			t.Errorf("%s: %d %v", path, resp.StatusCode, resp.Header)
+		}
+	}
+}
+
 func TestUserIDs(t *testing.T) {
 	f := newTables()
 	_, base := serve(t, f, nil)

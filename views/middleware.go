@@ -13,6 +13,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humachi"
 	"github.com/go-chi/chi/v5"
 	"github.com/go-chi/chi/v5/middleware"
 	"github.com/klauspost/compress/gzhttp"
@@ -149,11 +150,20 @@ func (s *Server) authenticate(next http.Handler) http.Handler {
 	})
 }
 
-// ready refuses while the tables are restored.
+// ready refuses while the tables are restored, and until lag has been measured once: an answer says how current it is. The first
+// measurement is kept while the brokers are away, so that answers go on.
 func (s *Server) ready(ctx huma.Context, next func(huma.Context)) {
-	if !s.cfg.Readiness.Restored() {
+	detail := ""
+	_, w := humachi.Unwrap(ctx)
+	switch {
+	case !s.cfg.Readiness.Restored():
+		detail = "the tables are being restored; /readyz says how far"
+	case w.Header().Get(lagTimeHeader) == "":
+		detail = "lag has not been measured yet; /readyz says why"
+	}
+	if detail != "" {
 		ctx.SetHeader("Retry-After", "1")
-		_ = huma.WriteErr(s.api, ctx, http.StatusServiceUnavailable, "the tables are being restored; /readyz says how far")
+		_ = huma.WriteErr(s.api, ctx, http.StatusServiceUnavailable, detail)
 		return
 	}
 	next(ctx)

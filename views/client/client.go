@@ -119,7 +119,7 @@ func (c *Client) URL() string { return c.base }
 // Reply is what every answer has beside its data.
 type Reply struct {
 	// Lag is the number of records that were not in the answer's tables at LagTime. With a lag of 0, everything that was
-	// published before LagTime is in the answer. A zero LagTime means that the view has not measured.
+	// published before LagTime is in the answer. A zero LagTime means that the answer does not say: views answer once they have measured.
 	Lag     int64
 	LagTime time.Time
 	// Body is the JSON as the view sent it.
