@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/tls"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -126,4 +127,19 @@ func TestDeafConnectionOverHTTP2(t *testing.T) {
 	defer transport.CloseIdleConnections()
 	open(&http.Client{Transport: transport})
 	awaitStalled(t, s, ts, 1, 0)
+}
+
+// A server that stops ends its streams at once, and does not wait for a client that would go on listening.
+func TestShutdownOverHTTP2(t *testing.T) {
+	f := newTables()
+	_, ts, open := overHTTP2(t, f, nil)
+	resp := open(ts.Client())
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	if err := ts.Config.Shutdown(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.Copy(io.Discard, resp.Body); err != nil {
+		t.Errorf("the stream did not end as it should: %v", err)
+	}
 }
