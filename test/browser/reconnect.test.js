@@ -9,7 +9,7 @@ const away = /Failed to load resource: (net::ERR_|the server responded with a st
 
 describe("a view that is killed", () => {
   const programs = new Programs();
-  let browser, url, env, view, process, opened;
+  let browser, url, env, broker, view, process, opened;
 
   const startView = async () => {
     view = programs.start("view", ["view", "--listen", new URL(url).host], env);
@@ -35,9 +35,9 @@ describe("a view that is killed", () => {
 
   before(async () => {
     await build();
-    const broker = await freePort();
-    env = { KAFKA_BOOTSTRAP_SERVERS: `127.0.0.1:${broker}`, POTOK_PARTITIONS: "4" };
-    programs.start("broker", ["broker", "--listen", `127.0.0.1:${broker}`]);
+    const port = await freePort();
+    env = { KAFKA_BOOTSTRAP_SERVERS: `127.0.0.1:${port}`, POTOK_PARTITIONS: "4" };
+    broker = programs.start("broker", ["broker", "--listen", `127.0.0.1:${port}`]);
     const own = await freePort();
     process = await eventually("the broker is there", async () => {
       await programs.run("topics", ["topics"], env);
@@ -81,6 +81,22 @@ describe("a view that is killed", () => {
     const total = await same(70);
     await emit(3, 20);
     assert.ok(await same(90) > total);
+  });
+
+  test("without brokers it says what fails, and how old its figures are", async () => {
+    broker.kill("SIGSTOP");
+    try {
+      await opened.state("failing");
+      await opened.page.locator("#age").waitFor();
+      assert.match(await opened.text("#failing-list"), /lag[^]*measure lag/);
+      assert.equal(await opened.page.locator("#restore").isVisible(), false);
+      assert.equal((await opened.tiles())["users with events"], 90, "what was known stays on the page");
+    } finally {
+      broker.kill("SIGCONT");
+    }
+    await opened.state("live");
+    await opened.page.locator("#age").waitFor({ state: "hidden" });
+    await same(90);
   });
 
   test("no other error, no reload, no request to another host", () => opened.clean(away));

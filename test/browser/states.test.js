@@ -85,16 +85,83 @@ describe("states", () => {
   test("a restore is shown as it goes", async () => {
     const opened = await Opened.open(browser, url);
     await enter(opened);
-    const detail = { stages: [{ stage: "view-activity", progress: [{ partition: 0, offset: 250, hwm: 1000 }] }] };
+    const done = { table: "potok-activity-table", partition: 1, offset: 90, end: 90, done: true };
+    const detail = [{ stage: "view-activity", ready: false, progress: [{ table: "potok-activity-table", partition: 0, offset: 250, end: 1000, done: false }, done] }];
     await opened.page.route("**/readyz", (route) => route.fulfill({ status: 503, json: { ready: false, detail } }));
     await opened.page.locator("#restore progress").waitFor();
     assert.equal(await opened.page.locator("#restore progress").getAttribute("value"), "250");
     assert.match(await opened.text("#restore-list"), /view-activity.*\s*250 \/ 1,000/);
+    assert.equal(await opened.page.locator("#failing").isVisible(), false);
+    await opened.state("live");
     await opened.accessible("during a restore");
     await opened.screenshot("restore");
     await opened.page.unroute("**/readyz");
     await opened.page.locator("#restore").waitFor({ state: "hidden" });
     await opened.clean(/status of (401|503)/);
+    await opened.close();
+  });
+
+  test("a stage that fails is not a restore, and old figures say that they are old", async () => {
+    const opened = await Opened.open(browser, url);
+    await enter(opened);
+    const error = "measure lag: dial tcp 127.0.0.1:9092: <b>connection refused</b>";
+    const detail = [{ stage: "view-activity", ready: true }, { stage: "lag", ready: false, failures: 3, error }, { stage: "streams", ready: false }];
+    await opened.page.route("**/readyz", (route) => route.fulfill({ status: 503, json: { ready: false, detail } }));
+    await opened.state("failing");
+    assert.equal(await opened.text("#connection"), "Something is failing");
+    assert.equal(await opened.page.locator("#restore").isVisible(), false, "nothing is restored");
+    assert.match(await opened.text("#failing-list"), /^lag · failures in a row: 3\s+The program says: /);
+    assert.equal(await opened.text("#failing-list samp"), error);
+    assert.equal(await opened.page.locator("#failing-list samp").getAttribute("lang"), "en");
+    assert.equal(await opened.text("#starting"), "Starting: streams");
+
+    let rejected = 0;
+    await opened.page.route("**/v1/stats", async (route) => {
+      const response = await route.fetch();
+      await route.fulfill({ response, json: { ...await response.json(), messages_rejected: ++rejected } });
+    });
+    await eventually("the figures move on", async () => assert.ok((await opened.tiles()).rejected > 1));
+    assert.equal(await opened.page.locator("#age").isVisible(), false, "they are new");
+
+    await opened.page.unroute("**/v1/stats");
+    await opened.page.route("**/v1/stats", (route) => route.fulfill({ status: 503, json: {} }));
+    const asked = () => opened.requests.filter((request) => request.endsWith("/v1/throughput")).length, before = asked();
+    await opened.page.locator("#age").waitFor();
+    assert.match(await opened.text("#age"), /^Figures as of .*\(\d\d seconds ago\)\. There are none newer\.$/);
+    assert.equal((await opened.tiles())["messages behind"], 0, "what was known stays on the page");
+    assert.ok(asked() > before, "the page goes on asking");
+    for (const colorScheme of ["light", "dark"]) {
+      await opened.page.emulateMedia({ colorScheme });
+      await opened.accessible(`with a stage that fails, ${colorScheme}`);
+    }
+    await opened.page.locator('[data-lang="ru"]').click();
+    assert.equal(await opened.text("#connection"), "Что-то не работает");
+    assert.match(await opened.text("#failing-list"), /^lag · сбоев подряд: 3\s+Программа сообщает: /);
+    assert.match(await opened.text("#age"), /^Данные на .* назад\)\. Более новых нет\.$/);
+    await opened.screenshot("failing");
+
+    await opened.page.unroute("**/v1/stats");
+    await opened.page.unroute("**/readyz");
+    await opened.state("live");
+    for (const id of ["#failing", "#starting", "#age"]) await opened.page.locator(id).waitFor({ state: "hidden" });
+    await opened.clean(/status of (401|503)/);
+    await opened.close();
+  });
+
+  test("the age is the view's: its clock may differ from the browser's", async () => {
+    const opened = await Opened.open(browser, url);
+    await enter(opened);
+    const answer = async (lag) => opened.page.route("**/v1/stats", async (route) => {
+      const response = await route.fetch(), now = Date.now() - 86_400_000;
+      const headers = { ...response.headers(), date: new Date(now).toUTCString(), "potok-lag-time": new Date(now - lag).toISOString() };
+      await route.fulfill({ response, headers });
+    });
+    await answer(200_000);
+    await eventually("it is shown", async () => assert.match(await opened.text("#age"), /\(3 minutes ago\)/));
+    await opened.page.unroute("**/v1/stats");
+    await answer(1000);
+    await opened.page.locator("#age").waitFor({ state: "hidden" });
+    await opened.clean(/status of 401/);
     await opened.close();
   });
 });

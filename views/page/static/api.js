@@ -40,10 +40,15 @@ export async function request(path, options = {}) {
   }
 }
 
-export async function get(path, signal) {
-  const resp = await request(path, { signal });
+// get returns an answer. measured, if given, is told when the answer's lag was measured, in this machine's time: the age is taken
+// by the view's clock, which may differ.
+export async function get(path, measured = () => {}) {
+  const resp = await request(path);
   if (!resp.ok) throw Object.assign(new Error(`${path}: ${resp.status}`), { status: resp.status });
-  return resp.json();
+  const at = Date.parse(resp.headers.get("Potok-Lag-Time")), sent = Date.parse(resp.headers.get("Date")) || Date.now();
+  const body = await resp.json();
+  if (at) measured(Date.now() - Math.max(0, sent - at));
+  return body;
 }
 
 // readEvents calls on(name, data) for every event until the stream ends. Silence is told from death by the heartbeats.

@@ -24,10 +24,11 @@ theme.onclick = () => {
 system.onchange = showTheme;
 
 const connection = document.getElementById("connection");
-let state = "connecting";
+let state = "connecting", failing = false;
 function showState() {
-  connection.dataset.state = state;
-  if (connection.textContent !== t(state)) connection.textContent = t(state);
+  const shown = state === "live" && failing ? "failing" : state;
+  connection.dataset.state = shown;
+  if (connection.textContent !== t(shown)) connection.textContent = t(shown);
 }
 onLanguage(() => { showTheme(); showState(); });
 showTheme();
@@ -39,12 +40,18 @@ follow("v1/stream?snapshot=none&rows=none", (name, data) => {
 }, (next) => {
   state = next;
   showState();
-  if (next === "live") { refresh(); poll(); }
+  if (next === "live") { refresh(); ask(); }
 });
 
+async function ask() {
+  failing = await poll();
+  showState();
+}
+
+document.addEventListener("visibilitychange", ask);
 (async () => {
   for (;;) {
-    await poll();
+    await ask();
     await new Promise((resolve) => setTimeout(resolve, 2000));
   }
 })();

@@ -1,6 +1,6 @@
-// The event types as bars, the totals, the graphs of the raw topics, rejected messages, and how far a restore is.
+// The event types as bars, the totals, the graphs of the raw topics, rejected messages, how old all that is, and how the stages are.
 import { get } from "./api.js";
-import { number, onLanguage, t } from "./i18n.js";
+import { ago, number, onLanguage, t, time } from "./i18n.js";
 
 const $ = (id) => document.getElementById(id);
 const svgNS = "http://www.w3.org/2000/svg";
@@ -120,46 +120,62 @@ function showGraphs() {
   }));
 }
 
-// The detail of readiness is whatever the stages say: numbers that look like progress become bars, the rest text.
+const waitingStages = () => (ready?.ready === false ? ready.detail ?? [] : []).filter((stage) => !stage.ready);
+const fails = () => waitingStages().some((stage) => stage.error);
+
+const element = (name, content, attributes = {}) => Object.assign(document.createElement(name), { textContent: content }, attributes);
+
+// Stages that are not ready fail, restore their tables, or are only starting: each is said for itself.
 function showReadiness() {
-  $("restore").hidden = !ready || ready.ready;
-  if ($("restore").hidden) return;
-  const items = [];
-  const walk = (value, path) => {
-    if (Array.isArray(value)) value.forEach((v, i) => walk(v, v && typeof v === "object" ? path : `${path} ${i}`));
-    else if (value && typeof value === "object") {
-      const name = [path, ...["name", "table", "stage", "partition"].filter((k) => k in value).map((k) => value[k])].join(" ");
-      const ends = ["of", "end", "total", "hwm", "high_watermark"].find((k) => typeof value[k] === "number");
-      const at = ["done", "offset", "position", "current"].find((k) => typeof value[k] === "number");
-      if (ends && at) items.push({ name, at: value[at], of: value[ends] });
-      else for (const [k, v] of Object.entries(value)) if (!["name", "table", "stage", "partition"].includes(k)) walk(v, `${name} ${k}`);
-    } else if (value !== null && value !== "" && value !== true) items.push({ name: path, value: String(value) });
-  };
-  walk(ready.detail ?? {}, "");
-  $("restore-list").replaceChildren(...items.map((item) => {
-    const li = document.createElement("li"), label = li.appendChild(document.createElement("label"));
-    label.textContent = item.name.trim();
-    if (item.of !== undefined) {
-      const bar = label.appendChild(document.createElement("progress"));
-      bar.max = Math.max(1, item.of); bar.value = item.at;
-      li.append(`${number(item.at)} / ${number(item.of)}`);
-    } else li.append(item.value);
+  const waiting = waitingStages(), failing = waiting.filter((stage) => stage.error);
+  const left = (stage) => (stage.progress ?? []).filter((p) => !p.done);
+  $("failing").hidden = failing.length === 0;
+  $("failing-list").replaceChildren(...failing.map((stage) => {
+    const li = element("li", ""), says = element("p", `${t("programSays")} `);
+    says.append(element("samp", stage.error, { lang: "en" }));
+    li.append(element("b", stage.stage), ` · ${t("failures", stage.failures)}`, says);
     return li;
   }));
+  const bars = waiting.flatMap((stage) => left(stage).map((p) => {
+    const li = element("li", ""), label = element("label", `${stage.stage} ${p.table} ${p.partition}`);
+    label.append(element("progress", "", { max: Math.max(1, p.end), value: p.offset }));
+    li.append(label, `${number(p.offset)} / ${number(p.end)}`);
+    return li;
+  }));
+  $("restore").hidden = bars.length === 0;
+  $("restore-list").replaceChildren(...bars);
+  const starting = waiting.filter((stage) => !stage.error && left(stage).length === 0).map((stage) => stage.stage);
+  $("starting").hidden = starting.length === 0;
+  text($("starting"), starting.length ? `${t("starting")} ${starting.join(", ")}` : "");
 }
 
-// poll reads what the stream does not carry.
+// Without brokers the view answers with what it knows, and has no new totals: an old 0 must not pass for a new one.
+const old = 10_000; // ms, several polls
+const measured = {}; // when the figures were, by what they were asked with
+
+function showAge() {
+  if (document.hidden) return; // nothing is asked meanwhile
+  const at = Math.min(...Object.values(measured)), age = Date.now() - at;
+  const aged = age > old && Number.isFinite(age);
+  $("age").hidden = !aged;
+  $("tiles").classList.toggle("old", aged);
+  if (aged) text($("age"), `${t("asOf")} ${time(at)} (${ago(age)}). ${t("noneNewer")}`);
+}
+
+// poll reads what the stream does not carry, and returns whether something fails.
 export async function poll() {
-  if (document.hidden) return;
+  if (document.hidden) return fails();
   try {
     ready = await (await fetch("readyz", { cache: "no-store" })).json();
-  } catch { return; } // the connection's state says it
+  } catch { return fails(); } // the connection's state says it
   showReadiness();
-  if (!ready.ready) return;
   await Promise.allSettled([
-    get("v1/stats").then((s) => { stats = { ...s, behind: s.partitions.reduce((sum, p) => sum + p.lag, 0) }; showStats(); }),
-    get("v1/throughput").then((answer) => { topics = answer.topics; showGraphs(); }),
+    get("v1/stats", (at) => { measured.stats = at; }).then((s) => { stats = { ...s, behind: s.partitions.reduce((sum, p) => sum + p.lag, 0) }; showStats(); }),
+    get("v1/throughput", (at) => { measured.throughput = at; }).then((answer) => { topics = answer.topics; showGraphs(); }),
   ]);
+  showAge();
+  return fails();
 }
 
-onLanguage(() => { showTypes(types); showStats(); showGraphs(); showReadiness(); });
+setInterval(showAge, 1000);
+onLanguage(() => { showTypes(types); showStats(); showGraphs(); showReadiness(); showAge(); });

@@ -11,6 +11,8 @@ const texts = {
     live: "Live", connecting: "Connecting…", reconnecting: "Connection lost, reconnecting…", waiting: "Tables are being restored…",
     dark: "Dark", light: "Light", usersKnown: "users known", usersWithEvents: "users with events", eventsCounted: "events counted",
     eventsUnknown: "of unknown users", lagTotal: "messages behind", rejectedTotal: "rejected", lost: "lost", rows: "Rows", rest: "To see others, sort or search.",
+    failing: "Something is failing", failingHint: "Potok tries again by itself, and shows meanwhile what it knows. The command potok doctor helps to find the cause.",
+    programSays: "The program says:", failures: "failures in a row: {n}", starting: "Starting:", asOf: "Figures as of", noneNewer: "There are none newer.",
     perSecond: "{n}/s", ago: "15 min ago", now: "now", highest: "max {n}/s", highestLag: "lag max {n}",
   },
   ru: {
@@ -24,6 +26,8 @@ const texts = {
     live: "В реальном времени", connecting: "Соединение…", reconnecting: "Связь потеряна, восстанавливаем…", waiting: "Таблицы восстанавливаются…",
     dark: "Тёмная", light: "Светлая", usersKnown: "известных пользователей", usersWithEvents: "пользователей с событиями", eventsCounted: "событий учтено",
     eventsUnknown: "от неизвестных", lagTotal: "сообщений в очереди", rejectedTotal: "отклонено", lost: "потеряно", rows: "Строки", rest: "Остальных покажут сортировка и поиск.",
+    failing: "Что-то не работает", failingHint: "Potok сам пробует снова, а пока показывает то, что знает. Найти причину поможет команда potok doctor.",
+    programSays: "Программа сообщает:", failures: "сбоев подряд: {n}", starting: "Запускаются:", asOf: "Данные на", noneNewer: "Более новых нет.",
     perSecond: "{n}/с", ago: "15 мин назад", now: "сейчас", highest: "макс. {n}/с", highestLag: "отставание макс. {n}",
   },
 };
@@ -33,18 +37,24 @@ export const remember = (key, value) => { try { localStorage.setItem(key, value)
 export const remembered = stored;
 
 let lang = texts[stored("potok.lang")] ? stored("potok.lang") : navigator.language.toLowerCase().startsWith("ru") ? "ru" : "en";
-let numbers, times;
+let numbers, times, ages;
 const listeners = [];
 
 export const t = (key, n) => texts[lang][key].replace("{n}", n === undefined ? "" : number(n));
 export const number = (n) => numbers.format(n);
-export const time = (text) => (text ? times.format(new Date(text)) : "—");
+export const time = (at) => (at ? times.format(new Date(at)) : "—");
+export function ago(ms) {
+  const seconds = Math.round(ms / 1000);
+  if (seconds < 120) return ages.format(-seconds, "second");
+  return seconds < 7200 ? ages.format(-Math.floor(seconds / 60), "minute") : ages.format(-Math.floor(seconds / 3600), "hour");
+}
 export const onLanguage = (listener) => listeners.push(listener);
 
 export function setLanguage(next = lang) {
   lang = next;
   numbers = new Intl.NumberFormat(lang, { maximumFractionDigits: 1 });
   times = new Intl.DateTimeFormat(lang, { dateStyle: "short", timeStyle: "medium" });
+  ages = new Intl.RelativeTimeFormat(lang);
   document.documentElement.lang = lang;
   for (const el of document.querySelectorAll("[data-t]")) el.textContent = t(el.dataset.t);
   for (const el of document.querySelectorAll("[data-t-label]")) el.setAttribute("aria-label", t(el.dataset.tLabel));
