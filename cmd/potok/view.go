@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"path/filepath"
+	"strconv"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/spf13/cobra"
@@ -108,7 +109,7 @@ func (o *viewing) open(c *connection, d *dataDir, log *slog.Logger, registry *pr
 	if o.token == "" && !addr.IP.IsLoopback() {
 		log.Warn("anybody who reaches this address can read everything: set --auth-token-file or listen on the loopback only", "listen", addr.String())
 	}
-	s = &server{url: scheme + "://" + addr.String()}
+	s = &server{url: scheme + "://" + reachable(addr)}
 	s.tables = []app.Stage{
 		{Name: activity.Name(), Run: untilReplaced(activity), Progress: progress(activity.Progress)},
 		{Name: counts.Name(), Run: untilReplaced(counts), Progress: progress(counts.Progress)},
@@ -118,6 +119,14 @@ func (o *viewing) open(c *connection, d *dataDir, log *slog.Logger, registry *pr
 		return web.Run(ctx)
 	}}}
 	return s, cl.Close, nil
+}
+
+// reachable is an address that a browser on this machine opens: none opens an unspecified one, such as [::].
+func reachable(addr *net.TCPAddr) string {
+	if addr.IP.IsUnspecified() {
+		return net.JoinHostPort("localhost", strconv.Itoa(addr.Port))
+	}
+	return addr.String()
 }
 
 // untilReplaced runs a view. When its table is made anew the program ends: what it has in memory, and has told those who
