@@ -2,8 +2,10 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"os"
 	"path/filepath"
 	"sync"
@@ -18,6 +20,7 @@ import (
 	"github.com/potok-streams/potok/internal/kafka"
 	"github.com/potok-streams/potok/internal/terminal"
 	"github.com/potok-streams/potok/internal/topology"
+	"github.com/potok-streams/potok/views/client"
 )
 
 func (p *program) demo() *cobra.Command {
@@ -93,7 +96,7 @@ func (p *program) runDemo(ctx context.Context, d *dataDir, v *viewing, users emi
 	defer stop()
 	return p.serveAll(ctx, &c, &state, &o, v, func(url string) ([]app.Stage, error) {
 		fmt.Fprintf(p.stderr, "page: %s   kafka: %s\n", url, c.kafka.BootstrapServers[0])
-		show, err := p.showStage("kafka: "+c.kafka.BootstrapServers[0], remote{url: url, tokenFile: v.tokenFile, caFile: v.certFile}, stop)
+		show, err := p.showStage("kafka: "+c.kafka.BootstrapServers[0], remote{url: url, tokenFile: v.tokenFile, certificate: v.certificate}, stop)
 		if err != nil {
 			return nil, err
 		}
@@ -152,8 +155,12 @@ func (p *program) showStage(note string, r remote, stop func()) (app.Stage, erro
 	o := terminal.Options{Client: c, Log: p.log, Note: func() string { return note }}
 	return app.Stage{Name: "terminal", Run: func(ctx context.Context, ready func()) error {
 		for { // the tables are not there at once
-			if _, err := c.EventTypes(ctx); err == nil || ctx.Err() != nil {
+			_, err := c.EventTypes(ctx)
+			if err == nil || ctx.Err() != nil {
 				break
+			}
+			if problem := (*client.Problem)(nil); !errors.As(err, &problem) || problem.Status != http.StatusServiceUnavailable {
+				return err
 			}
 			time.Sleep(200 * time.Millisecond)
 		}

@@ -2,60 +2,17 @@ package main
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
-	"crypto/x509/pkix"
 	"encoding/json"
-	"encoding/pem"
 	"fmt"
 	"log/slog"
-	"math/big"
 	"net"
 	"net/http"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 )
-
-// certificate makes one for this machine, in files, and the authorities that trust it.
-func certificate(t *testing.T) (certFile, keyFile string, authorities *x509.CertPool) {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "Potok's test"}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), IsCA: true, BasicConstraintsValid: true,
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	private, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	write := func(name, kind string, der []byte) string {
-		file := filepath.Join(t.TempDir(), name)
-		if err := os.WriteFile(file, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		return file
-	}
-	parsed, err := x509.ParseCertificate(der)
-	if err != nil {
-		t.Fatal(err)
-	}
-	authorities = x509.NewCertPool()
-	authorities.AddCert(parsed)
-	return write("cert.pem", "CERTIFICATE", der), write("key.pem", "PRIVATE KEY", private), authorities
-}
 
 // serveOn runs an HTTP stage until the test ends.
 func serveOn(t *testing.T, l net.Listener, srv *http.Server, log *slog.Logger) {
@@ -77,7 +34,7 @@ func TestServersLog(t *testing.T) {
 	t.Parallel()
 	var o viewing
 	o.listen = "127.0.0.1:0"
-	o.certFile, o.keyFile, _ = certificate(t)
+	o.certFile, o.keyFile = certificate(t, nil)
 	l, _, err := o.bind()
 	if err != nil {
 		t.Fatal(err)
@@ -108,12 +65,13 @@ func TestHTTP2(t *testing.T) {
 	t.Parallel()
 	var o viewing
 	o.listen = "127.0.0.1:0"
-	var authorities *x509.CertPool
-	o.certFile, o.keyFile, authorities = certificate(t)
+	o.certFile, o.keyFile = certificate(t, nil, net.IPv4(127, 0, 0, 1))
+	authorities := x509.NewCertPool()
 	l, scheme, err := o.bind()
 	if err != nil {
 		t.Fatal(err)
 	}
+	authorities.AddCert(o.certificate)
 	serveOn(t, l, &http.Server{ReadHeaderTimeout: time.Minute}, slog.New(slog.DiscardHandler))
 	for _, want := range []int{2, 1} {
 		transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: authorities}, ForceAttemptHTTP2: want == 2}

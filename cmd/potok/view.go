@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -29,7 +30,8 @@ type viewing struct {
 	certFile  string
 	keyFile   string
 
-	token string // after validate
+	token       string            // after validate
+	certificate *x509.Certificate // the server's, after open; nil without TLS
 }
 
 func (o *viewing) flags(f *pflag.FlagSet) {
@@ -166,6 +168,7 @@ func (o *viewing) bind() (l net.Listener, scheme string, err error) {
 	if err != nil {
 		return nil, "", errors.Join(fmt.Errorf("%w: load --http-cert-file and --http-key-file: %w", errUse, err), l.Close())
 	}
+	o.certificate = cert.Leaf
 	return tls.NewListener(l, &tls.Config{
 		MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{cert},
 		NextProtos: []string{"h2", "http/1.1"}, // over HTTP/1.1 a browser has six connections, and each tab's stream takes one
