@@ -76,12 +76,16 @@ func (p *program) showTopics(cfg topology.Config, findings []topology.Finding, o
 }
 
 func (p *program) health() *cobra.Command {
-	url := ""
+	url, caFile := "", ""
 	cmd := &cobra.Command{
 		Use:   "health",
 		Short: "Ask a running potok whether it is well, for container health checks",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			client := http.Client{Timeout: 5 * time.Second}
+			cfg, err := trust(caFile)
+			if err != nil {
+				return err
+			}
+			client := http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{Proxy: http.ProxyFromEnvironment, TLSClientConfig: cfg}}
 			resp, err := client.Get(url)
 			if err != nil {
 				return err
@@ -93,6 +97,8 @@ func (p *program) health() *cobra.Command {
 			return nil
 		},
 	}
-	cmd.Flags().StringVar(&url, "url", "http://127.0.0.1:8080/readyz", "what to ask")
+	f := cmd.Flags()
+	f.StringVar(&url, "url", "http://127.0.0.1:8080/readyz", "what to ask")
+	caFileFlag(f, &caFile)
 	return cmd
 }
