@@ -75,7 +75,7 @@ func (p *program) queryUsers() *cobra.Command {
 				}
 				if !all {
 					if page.NextCursor != "" && a.format == formatTable && isTerminal(p.stdout) {
-						fmt.Fprintln(p.stderr, "there are more users: --all shows all")
+						fmt.Fprintln(p.stderr, p.word(moreUsers))
 					}
 					break
 				}

@@ -137,7 +137,7 @@ func (p *program) printUser(f format, u client.UserReply) error {
 			rows = append(rows, []string{"  …", ""})
 		}
 		rows = append(rows, []string{"first_event_at", timeText(u.FirstEventAt)}, []string{"last_event_at", timeText(u.LastEventAt)})
-		return terminal.NewTable(terminal.Column{Name: "field"}, terminal.Column{Name: "value"}).Write(p.stdout, rows)
+		return terminal.NewTable(terminal.Column{Name: p.word("field")}, terminal.Column{Name: p.word("value")}).Write(p.stdout, rows)
 	}
 }
 
@@ -168,15 +168,16 @@ func (p *program) printStats(f format, s client.Stats) error {
 		}
 		return p.csv("name", "topic", "partition", "reason", "value")(rows)
 	}
-	right := func(name string) terminal.Column { return terminal.Column{Name: name, Right: true} }
-	err := terminal.NewTable(terminal.Column{Name: "total"}, right("count")).Write(p.stdout, totals)
+	left := func(name string) terminal.Column { return terminal.Column{Name: p.word(name)} }
+	right := func(name string) terminal.Column { return terminal.Column{Name: p.word(name), Right: true} }
+	err := terminal.NewTable(left("total"), right("count")).Write(p.stdout, totals)
 	if len(s.Rejected) > 0 && err == nil {
 		var rows [][]string
 		for _, r := range s.Rejected {
 			rows = append(rows, []string{r.Topic, r.Reason, fmt.Sprint(r.Count)})
 		}
 		fmt.Fprintln(p.stdout)
-		err = terminal.NewTable(terminal.Column{Name: "topic"}, terminal.Column{Name: "rejected"}, right("count")).Write(p.stdout, rows)
+		err = terminal.NewTable(left("topic"), left("rejected"), right("count")).Write(p.stdout, rows)
 	}
 	if len(s.Partitions) == 0 || err != nil {
 		return err
@@ -186,7 +187,7 @@ func (p *program) printStats(f format, s client.Stats) error {
 		rows = append(rows, []string{x.Topic, fmt.Sprint(x.Partition), fmt.Sprint(x.Position), fmt.Sprint(x.End), fmt.Sprint(x.Lag)})
 	}
 	fmt.Fprintln(p.stdout)
-	return terminal.NewTable(terminal.Column{Name: "topic"}, right("partition"), right("position"), right("end"), right("lag")).Write(p.stdout, rows)
+	return terminal.NewTable(left("topic"), right("partition"), right("position"), right("end"), right("lag")).Write(p.stdout, rows)
 }
 
 // printJSON prints an answer as it came. What a terminal would act on is escaped, which JSON allows.

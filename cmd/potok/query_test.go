@@ -138,6 +138,27 @@ func TestQueryTables(t *testing.T) {
 			"\n" +
 			"topic  partition  position  end  lag\n" +
 			"test           1        20   23    3\n"},
+		"user Russian": {[]string{"user", "", "--lang=ru"}, "поле            значение\n" +
+			"user_id\n" +
+			"name            -\n" +
+			"email           -\n" +
+			"event_count     1\n" +
+			"  click         1\n" +
+			"first_event_at\n" +
+			"last_event_at\n"},
+		"stats Russian": {[]string{"stats", "--lang=ru"}, "показатель               количество\n" +
+			"users_known                       2\n" +
+			"users_with_events                 2\n" +
+			"events_counted                  811\n" +
+			"events_of_unknown_users           1\n" +
+			"messages_rejected                 4\n" +
+			"lost                              5\n" +
+			"\n" +
+			"топик  отклонено  количество\n" +
+			"test   not_json            4\n" +
+			"\n" +
+			"топик  партиция  прочитано до  конец  отставание\n" +
+			"test          1            20     23           3\n"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			code, out, errs := ask(t, env, append([]string{"query"}, tc.args...)...)
@@ -145,6 +166,24 @@ func TestQueryTables(t *testing.T) {
 				t.Errorf("exit code %d, stderr %q, got\n%swant\n%s", code, errs, out, tc.want)
 			}
 		})
+	}
+}
+
+// TestQueryTellsOfMoreUsers has a terminal that nobody reads: the end of a pair that a program would be shown on.
+func TestQueryTellsOfMoreUsers(t *testing.T) {
+	tty, err := os.OpenFile("/dev/ptmx", os.O_RDWR, 0)
+	if err != nil || !isTerminal(tty) {
+		t.Skipf("no terminal can be made here: %v", err)
+	}
+	defer tty.Close()
+	url, _ := fakeView(t)
+	env := map[string]string{"POTOK_SERVER": url, "POTOK_AUTH_TOKEN_FILE": tokenFile(t)}
+	for lang, want := range map[string]string{"en": "there are more users: --all shows all\n", "ru": "есть ещё пользователи: --all покажет всех\n"} {
+		var errs bytes.Buffer
+		code := run(t.Context(), []string{"query", "users", "--lang", lang}, func(k string) string { return env[k] }, tty, &errs)
+		if code != exitDone || errs.String() != want {
+			t.Errorf("%s: exit code %d, %q; want %q", lang, code, errs.String(), want)
+		}
 	}
 }
 

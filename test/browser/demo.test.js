@@ -93,6 +93,15 @@ describe("demo", () => {
     assert.equal(await opened.text("#types-h"), "Event types:");
   });
 
+  test("without JavaScript it says so, in both languages", async () => {
+    const context = await browser.newContext({ javaScriptEnabled: false });
+    const page = await context.newPage();
+    await page.goto(url);
+    assert.match(await page.locator('noscript [lang="en"]').innerText(), /needs JavaScript.*\/v1\/users/);
+    assert.match(await page.locator('noscript [lang="ru"]').innerText(), /нужен JavaScript.*\/v1\/users/);
+    await context.close();
+  });
+
   test("light and dark", async () => {
     const background = () => page.evaluate(() => getComputedStyle(document.body).backgroundColor);
     await page.emulateMedia({ colorScheme: "light" });
