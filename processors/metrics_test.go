@@ -14,13 +14,19 @@ func TestRejectedFromTheStart(t *testing.T) {
 	m := NewMetrics(prometheus.NewRegistry())
 	names := codecs.Names{Users: "users", Events: "events", Prefix: "p"}
 	stages := []string{RekeyUsers(names).Name(), RekeyEvents(names).Name()}
-	if got, want := testutil.CollectAndCount(m.rejected), len(stages)*len(codecs.Reasons()); got != want {
+	want := 0
+	for _, reason := range codecs.Reasons() {
+		if reason != "" {
+			want += len(stages)
+		}
+	}
+	if got := testutil.CollectAndCount(m.rejected); got != want {
 		t.Fatalf("%d counters, want %d", got, want)
 	}
 	for _, stage := range stages {
 		m.reject(stage, codecs.TooDeep)
 	}
-	if got, want := testutil.CollectAndCount(m.rejected), len(stages)*len(codecs.Reasons()); got != want {
+	if got := testutil.CollectAndCount(m.rejected); got != want {
 		t.Errorf("%d counters after the first rejections, %d before", got, want)
 	}
 }
