@@ -334,7 +334,7 @@ func TestVerifyGivesUp(t *testing.T) {
 	w.acked.Wait()
 	env = with(t, env, t.TempDir())
 	i := start(t, env, "view")
-	code, _, stderr := command(t, env, "verify", "--server", i.url, "--timeout", "3s")
+	code, _, stderr := command(t, env, "verify", "--server", i.url, "--timeout", "8s") // the view starts meanwhile
 	if code != exitFailed || !strings.Contains(stderr, "the tables have not passed the fixed ends: group potok-rekey-users has read nothing") || !strings.Contains(stderr, "--timeout") {
 		t.Errorf("exit code %d:\n%s", code, stderr)
 	}
