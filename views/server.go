@@ -81,12 +81,12 @@ func (s *Server) Run(ctx context.Context) error {
 // row's states in between are better left out. With none, there is nobody to be quick for: answers bring what they need up to
 // date themselves.
 func (s *Server) pause() time.Duration {
-	const stream, unread, longest = time.Millisecond, 250 * time.Millisecond, time.Second
+	const perStream, unread, longest = time.Millisecond, 250 * time.Millisecond, time.Second
 	d, n := s.cfg.Coalesce, s.frames.readerCount()
 	if n == 0 {
 		return max(d, unread)
 	}
-	return max(d, min(longest, d+time.Duration(n)*stream))
+	return max(d, min(longest, d+time.Duration(n)*perStream))
 }
 
 // Close ends the streams; other requests go on. It may be called more than once.

@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"math"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -67,25 +68,20 @@ func (p *Purger) Once(ctx context.Context, admin *kadm.Client) error {
 		if err != nil {
 			return fmt.Errorf("first offsets of %s: %w", t.Name, err)
 		}
+		committed := make([]kadm.OffsetResponses, len(t.Readers))
 		for i, group := range t.Readers {
-			committed, err := kafka.Committed(ctx, admin, group)
-			if err != nil {
+			if committed[i], err = kafka.Committed(ctx, admin, group); err != nil {
 				return err
 			}
-			for partition := range int32(t.Partitions) {
-				c, ok := committed.Lookup(t.Name, partition)
-				if !ok || c.At < 0 {
-					below.Delete(t.Name, partition) // a reader that has not begun
-					continue
-				}
-				if lowest, ok := below.Lookup(t.Name, partition); i == 0 || ok && c.At < lowest.At {
-					below.AddOffset(t.Name, partition, c.At, -1)
-				}
-			}
 		}
-		starts.Each(func(o kadm.ListedOffset) {
-			if b, ok := below.Lookup(t.Name, o.Partition); ok && b.At <= o.Offset {
-				below.Delete(t.Name, o.Partition) // nothing to delete
+		starts.Each(func(start kadm.ListedOffset) {
+			lowest := int64(math.MaxInt64)
+			for _, of := range committed {
+				c, _ := of.Lookup(t.Name, start.Partition) // a reader that has not begun is at 0, or at -1
+				lowest = min(lowest, c.At)
+			}
+			if start.Err == nil && lowest > start.Offset {
+				below.AddOffset(t.Name, start.Partition, lowest, -1)
 			}
 		})
 	}
