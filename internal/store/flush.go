@@ -45,7 +45,7 @@ func (s *Store) flush() error {
 		return s.failure
 	}
 	size := s.bytes
-	s.flying, s.dirty, s.bytes = s.dirty, make(map[string][]byte, len(s.dirty)), 0
+	s.flying, s.dirty, s.bytes = s.dirty, map[string][]byte{}, 0
 	s.roomy.Broadcast()
 	rows := s.flying
 	s.mu.Unlock()

@@ -24,7 +24,7 @@ func (s *Store) levelDB(loading bool) *opt.Options {
 		Filter:                 filter.NewBloomFilter(10),
 		WriteBuffer:            writeBuffer,
 		BlockCacheCapacity:     2 << 20, // of a store that shares none
-		CompactionTableSize:    4 << 20,
+		CompactionTableSize:    1 << 20, // LevelDB keeps a buffer of that size for each compaction, of which it fills a block
 		CompactionL0Trigger:    12,
 		WriteL0SlowdownTrigger: 24,
 		WriteL0PauseTrigger:    48,
