@@ -61,6 +61,7 @@ describe("many users", () => {
       rows: rows.map((tr) => [...tr.cells].map((td) => td.textContent)), indexes: rows.map((tr) => Number(tr.getAttribute("aria-rowindex"))),
       rowCount: document.getElementById("users-table").getAttribute("aria-rowcount"), top: scroll.scrollTop, height: scroll.scrollHeight,
       room: inside.bottom - head.bottom, tall: rows[0]?.offsetHeight, headAt: head.top - inside.top,
+      below: rows.at(-1)?.getBoundingClientRect().bottom - inside.bottom, page: document.documentElement.scrollHeight - Math.max(innerHeight, document.body.offsetHeight),
     };
   });
 
@@ -71,6 +72,7 @@ describe("many users", () => {
     assert.ok(now.seen >= Math.floor(now.room / now.tall), `${now.seen} rows are in sight`);
     assert.deepEqual(now.indexes, now.rows.map((_, i) => now.first + i), "aria-rowindex");
     assert.ok(Math.abs(now.headAt) < 3, "the head stays in sight");
+    assert.ok(now.page < 3, `below the page are ${now.page} empty px`);
     const want = all.slice(now.first - 2, now.first - 2 + now.count).map(shown);
     assert.deepEqual(now.rows.map(([user_id, name, email, count]) => ({ user_id, name, email, event_count: Number(count) })), want);
     return now;
@@ -101,6 +103,13 @@ describe("many users", () => {
     await to(users);
     const now = await same(all, "the last rows");
     assert.equal(now.indexes.at(-1), users + 1);
+    for (const from of [Math.floor(users / 2), users - 60]) { // by one jump, as the scroll bar does
+      await to(from);
+      await same(all, `row ${from}`);
+      await to(users);
+      const now = await same(all, "the last rows again");
+      assert.ok(Math.abs(now.below) < 3, `the end is ${now.below} px below`);
+    }
     const watched = await page.evaluate(() => window.watched);
     t.diagnostic(`${users} rows in ${((Date.now() - began) / 1000).toFixed(1)} s, at most ${watched.rows} in the table, ${watched.frames} frames, longest task ${Math.max(0, ...watched.tasks)} ms`);
     assert.ok(watched.rows <= most, `${watched.rows} table rows`);
@@ -117,9 +126,12 @@ describe("many users", () => {
   test("the keyboard scrolls it", async () => {
     const all = await listing("user_id");
     await page.locator("#users-scroll").focus();
-    for (const [key, there] of Object.entries({ // a browser takes its time to get there
-      PageDown: (now) => now.top > 300, ArrowDown: (now) => now.top > 300, End: (now) => now.indexes.at(-1) === users + 1, Home: (now) => now.top === 0,
-    })) {
+    await to(0);
+    const end = (now) => now.indexes.at(-1) === users + 1 && Math.abs(now.below) < 3; // all of the last row is in sight
+    for (const [key, there] of [ // a browser takes its time to get there
+      ["PageDown", (now) => now.top > 300], ["ArrowDown", (now) => now.top > 300], ["End", end], ["ArrowUp", (now) => now.below > 30], ["End", end],
+      ["Home", (now) => now.top === 0],
+    ]) {
       await page.keyboard.press(key);
       await eventually(`${key} scrolls`, async () => assert.ok(there(await table())));
       await same(all, key);

@@ -30,7 +30,7 @@ export async function eventually(what, f, within = limit) {
       return await f();
     } catch (err) {
       if (err instanceof Fatal) throw err;
-      if (Date.now() > end) throw new Error(`${what}: not within ${within / 1000} s`, { cause: err });
+      if (Date.now() > end) throw new Error(`${what}: not within ${within / 1000} s: ${err.message}`, { cause: err });
     }
     await new Promise((resolve) => setTimeout(resolve, 100));
   }

@@ -101,6 +101,12 @@ function fill(tr, u, i, before) {
   tr.classList.toggle("changed", before !== undefined && before !== u.event_count);
 }
 
+// pad puts space in the place of the rows before first and from row to on.
+function pad(first, to) {
+  space.style.paddingTop = `${first * height}px`;
+  space.style.paddingBottom = `${Math.max(0, extent(list) - to) * height}px`;
+}
+
 // draw shows what is in sight of what is there. A table row stays the same element while it is in sight.
 function draw(changes = false) {
   let [first, end] = sight(list);
@@ -122,9 +128,9 @@ function draw(changes = false) {
     else if (changes && i >= from) fill(body.rows[i - first], u, i, before.get(u.user_id));
     counts.set(u.user_id, u.event_count);
   }
-  if (body.rows.length) height = body.getBoundingClientRect().height / body.rows.length;
-  space.style.paddingTop = `${first * height}px`;
-  space.style.paddingBottom = `${Math.max(0, extent(list) - to) * height}px`;
+  pad(first, to); // before measuring: were the rows out and no space in their place, the browser would scroll up from the end
+  const measured = body.rows.length ? body.getBoundingClientRect().height / body.rows.length : height;
+  if (measured !== height) { height = measured; pad(first, to); }
   table.setAttribute("aria-rowcount", list.end === null || list.cut ? -1 : list.end + 1); // -1: not known
   $("users-empty").hidden = list.end !== 0;
   const top = Math.min(Math.floor(scroll.scrollTop / height) + 1, to), bottom = Math.min(to, Math.floor((scroll.scrollTop + scroll.clientHeight - table.tHead.offsetHeight) / height));
