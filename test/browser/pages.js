@@ -10,11 +10,11 @@ const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.mi
 
 // launch starts the machine's own browser; none is downloaded. It has no sandbox because as root it can't have one, and
 // because it sees no page but ours.
-export async function launch() {
+export async function launch(options = {}) {
   const paths = [process.env.POTOK_CHROMIUM, "/usr/bin/chromium", "/usr/bin/google-chrome", "/usr/bin/chromium-browser"];
   const executablePath = paths.find((path) => path && existsSync(path));
   assert.ok(executablePath, "no Chromium: install it, or name it in POTOK_CHROMIUM");
-  return chromium.launch({ executablePath, chromiumSandbox: false, timeout: limit });
+  return chromium.launch({ executablePath, chromiumSandbox: false, timeout: limit, ...options });
 }
 
 // Opened is one page and everything that went wrong on it.
