@@ -44,7 +44,7 @@ const corruptFile = "CORRUPT"
 const NoOffset int64 = -1
 
 const (
-	flushInterval = 10 * time.Second // what a crash takes is in the changelog; a flush costs two fsyncs, which hold up everybody
+	flushInterval = 30 * time.Second // what a crash takes is in the changelog; a flush costs two fsyncs, which hold up everybody
 	maxDirtyBytes = 4 << 20          // of rows that wait for the disk, and as much again of rows on their way to it
 	rowOverhead   = 64               // what a row costs in memory beside its key and value, about
 )
