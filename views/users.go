@@ -20,7 +20,7 @@ var (
 
 type listUsersInput struct {
 	Limit   int    `query:"limit" minimum:"1" maximum:"1000" default:"100" doc:"Most rows on a page; a page of very large rows has fewer"`
-	Cursor  string `query:"cursor" maxLength:"355004" doc:"next_cursor of the page before, with the same sort, q and include"`
+	Cursor  string `query:"cursor" doc:"next_cursor of the page before, with the same sort, q and include"`
 	Sort    Sort   `query:"sort" enum:"-event_count,event_count,user_id,name,-last_event_at" default:"-event_count" doc:"Ties go by user_id; names by code point"`
 	Q       string `query:"q" maxLength:"1000" doc:"Part of name, email or id, without regard to case"`
 	Include string `query:"include" enum:"all" doc:"all: users without events and events without a user, too"`
