@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"math/rand/v2"
 	"net"
@@ -223,6 +224,9 @@ func TestPing(t *testing.T) {
 	if err := ping(addr); err != nil {
 		t.Error(err)
 	}
+	if err := ping(hangsUpOnce(t, addr)); err != nil {
+		t.Errorf("a broker that hangs up once: %v", err)
+	}
 	broker.Close()
 	says := func(err error, want string) {
 		t.Helper()
@@ -262,4 +266,35 @@ func TestPing(t *testing.T) {
 	if err := Defaults().Ping(ctx, limit); !errors.Is(err, context.Canceled) {
 		t.Errorf("with a context that has ended: %v", err)
 	}
+}
+
+// hangsUpOnce returns an address that leads to another, but for the first connection, which ends with its first request.
+func hangsUpOnce(t *testing.T, addr string) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	go func() {
+		for first := true; ; first = false {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			if first {
+				_, _ = c.Read(make([]byte, 1<<10))
+				c.Close()
+				continue
+			}
+			up, err := net.Dial("tcp", addr)
+			if err != nil {
+				c.Close()
+				return
+			}
+			go io.Copy(up, c)
+			go io.Copy(c, up)
+		}
+	}()
+	return l.Addr().String()
 }

@@ -18,7 +18,8 @@ func (c Config) Ping(ctx context.Context, timeout time.Duration) error {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	var last lastDialError
-	cl, err := c.Client(kgo.WithHooks(&last), kgo.RequestRetries(2), kgo.RetryTimeout(timeout), kgo.RequestTimeoutOverhead(timeout))
+	// A broker that hangs up may be one that asks for SASL, or one that restarts: it is asked again before anybody is told.
+	cl, err := c.Client(kgo.WithHooks(&last), kgo.AlwaysRetryEOF(), kgo.RequestRetries(2), kgo.RetryTimeout(timeout), kgo.RequestTimeoutOverhead(timeout))
 	if err != nil {
 		return err
 	}
