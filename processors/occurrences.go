@@ -4,6 +4,7 @@ import (
 	"math/bits"
 
 	"github.com/potok-streams/potok/codecs"
+	"github.com/potok-streams/potok/internal/intern"
 )
 
 // A batch closes when one of these is reached, so that its memory is bounded and no record made of it comes near the
@@ -36,6 +37,26 @@ type occurrences struct {
 	used   []int32  // scratch of fill: the labels that have one
 	batch  codecs.Batch
 	made   [][]codecs.Run // scratch of fill
+}
+
+// names numbers strings and keeps the time stamps of each.
+type names struct {
+	intern.Table
+	spans []codecs.Span
+}
+
+func (n *names) note(name []byte, timestamp int64) (number int32, fresh bool) {
+	if number, fresh = n.Number(name); fresh {
+		n.spans = append(n.spans, codecs.Span{})
+	}
+	n.spans[number].Add(timestamp)
+	return number, fresh
+}
+
+func (n *names) reset() {
+	if n.spans = n.spans[:0]; n.Reset() {
+		n.spans = nil
+	}
 }
 
 type occurrence struct {
@@ -85,16 +106,15 @@ func (s *source) length(i int) int64 {
 
 // add notes that key occurred, with a label or with none (nil), at each of length raw offsets from offset on.
 func (o *occurrences) add(key, label []byte, partition int32, offset int64, length int32, timestamp int64) {
-	k, l := o.keys.number(key), int32(codecs.NoLabel)
-	o.keys.spans[k].Add(timestamp)
+	k, _ := o.keys.note(key, timestamp)
+	l := int32(codecs.NoLabel)
 	if label != nil {
-		known := o.labels.len()
-		if l = o.labels.number(label); int(l) == known {
+		var fresh bool
+		o.record += varint(uint64(o.labels.Len()))
+		if l, fresh = o.labels.note(label, timestamp); fresh {
 			o.record += len(label) + 4
 		}
-		o.labels.spans[l].Add(timestamp)
 		o.use += len(label)
-		o.record += varint(uint64(known))
 	}
 	s := o.sourceOf(partition)
 	// What leaves out some of the occurrences has larger gaps, but they take no more than those that they are the sums of.
@@ -126,8 +146,8 @@ func (o *occurrences) sourceOf(partition int32) *source {
 }
 
 func (o *occurrences) full() bool {
-	return o.n >= maxOccurrences || o.keys.len() >= maxKeys || o.record >= maxRecord ||
-		o.use >= maxLabelUse || o.keys.bytes >= maxKeyBytes
+	return o.n >= maxOccurrences || o.keys.Len() >= maxKeys || o.record >= maxRecord ||
+		o.use >= maxLabelUse || o.keys.Bytes() >= maxKeyBytes
 }
 
 // reset forgets everything. What a small batch needs is kept, what only a large one does is not: a backlog ends.
@@ -165,13 +185,13 @@ func (o *occurrences) letGo() {
 
 // batches calls emit with every key and its batch, which are good until emit returns.
 func (o *occurrences) batches(topic codecs.TopicID, emit func(key []byte, b *codecs.Batch)) {
-	for i := len(o.texts); i < o.labels.len(); i++ {
-		o.texts = append(o.texts, string(o.labels.text(int32(i))))
+	for i := len(o.texts); i < o.labels.Len(); i++ {
+		o.texts = append(o.texts, string(o.labels.Text(int32(i))))
 		o.local = append(o.local, 0)
 	}
 	o.each(&o.keys, func(c *occurrence) int32 { return c.key }, func(key int32, places []uint32) {
 		o.fill(topic, o.keys.spans[key], places, true)
-		emit(o.keys.text(key), &o.batch)
+		emit(o.keys.Text(key), &o.batch)
 	})
 }
 
@@ -180,7 +200,7 @@ func (o *occurrences) batches(topic codecs.TopicID, emit func(key []byte, b *cod
 func (o *occurrences) labelBatches(topic codecs.TopicID, emit func(label []byte, b *codecs.Batch)) {
 	o.each(&o.labels, func(c *occurrence) int32 { return c.label }, func(label int32, places []uint32) {
 		o.fill(topic, o.labels.spans[label], places, false)
-		emit(o.labels.text(label), &o.batch)
+		emit(o.labels.Text(label), &o.batch)
 	})
 	o.letGo()
 }
@@ -190,10 +210,10 @@ func (o *occurrences) labelBatches(topic codecs.TopicID, emit func(label []byte,
 // its tables from the beginning to the end, and not to and fro.
 func (o *occurrences) each(n *names, nameOf func(*occurrence) int32, f func(name int32, places []uint32)) {
 	// A counting sort, which is stable, of the places alone.
-	if cap(o.starts) < n.len()+1 {
-		o.starts = make([]uint32, n.len()+1)
+	if cap(o.starts) < n.Len()+1 {
+		o.starts = make([]uint32, n.Len()+1)
 	}
-	starts := o.starts[:n.len()+1]
+	starts := o.starts[:n.Len()+1]
 	clear(starts)
 	for i := range o.sources {
 		for j, s := 0, &o.sources[i]; j < s.n; j++ {
@@ -216,7 +236,7 @@ func (o *occurrences) each(n *names, nameOf func(*occurrence) int32, f func(name
 		}
 	}
 	ends := starts // each place moved its name's start on by one
-	o.sorted = n.sorted(o.sorted)
+	o.sorted = sorted(&n.Table, o.sorted)
 	for _, s := range o.sorted {
 		name, start := numberOf(s), uint32(0)
 		if name > 0 {

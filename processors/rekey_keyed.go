@@ -1,12 +1,10 @@
 package processors
 
 import (
-	"maps"
-	"slices"
-
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/potok-streams/potok/codecs"
+	"github.com/potok-streams/potok/internal/intern"
 )
 
 // keyedEvents gathers, for each user, which event types occurred at which raw offsets.
@@ -55,9 +53,19 @@ const maxUsers = 500_000
 // keyedUsers keeps the newest publication of each user.
 type keyedUsers struct {
 	decoder codecs.Decoder
-	newest  map[string]*codecs.User
+	ids     intern.Table
+	newest  []publication // by the id's number
+	texts   intern.Texts  // of all publications that were the newest
 
-	key, value []byte // scratch
+	order []uint64 // scratch of each
+	value []byte   // scratch
+}
+
+// publication is a user as published.
+type publication struct {
+	version     codecs.Version
+	text        uint64 // the name, and the email behind it
+	name, email uint32 // how long they are
 }
 
 func (k *keyedUsers) add(r *kgo.Record) (held int, err error) {
@@ -65,14 +73,16 @@ func (k *keyedUsers) add(r *kgo.Record) (held int, err error) {
 	if err != nil {
 		return 0, err
 	}
-	if k.newest == nil {
-		k.newest = map[string]*codecs.User{}
+	version := codecs.Version{Timestamp: r.Timestamp.UnixMilli(), Partition: r.Partition, Offset: r.Offset}
+	i, fresh := k.ids.Number(u.UserID)
+	if fresh {
+		k.newest = append(k.newest, publication{})
 	}
-	user := &codecs.User{
-		Name: string(u.Name), Email: string(u.Email),
-		Version: codecs.Version{Timestamp: r.Timestamp.UnixMilli(), Partition: r.Partition, Offset: r.Offset},
+	if fresh || version.Compare(k.newest[i].version) > 0 {
+		text, room := k.texts.Room(len(u.Name) + len(u.Email))
+		copy(room[copy(room, u.Name):], u.Email)
+		k.newest[i] = publication{version, text, uint32(len(u.Name)), uint32(len(u.Email))}
 	}
-	k.newest[string(u.UserID)] = codecs.NewerUser(k.newest[string(u.UserID)], user)
 	return len(u.UserID) + len(u.Name) + len(u.Email), nil
 }
 
@@ -81,15 +91,23 @@ func (k *keyedUsers) names(r *kgo.Record) (user, none string, isCounted bool) {
 	return string(u.UserID), "", false
 }
 
-func (k *keyedUsers) full() bool { return len(k.newest) >= maxUsers }
+func (k *keyedUsers) full() bool { return k.ids.Len() >= maxUsers }
 
 func (k *keyedUsers) each(_ codecs.TopicID, emit func(key, value []byte)) {
-	for _, id := range slices.Sorted(maps.Keys(k.newest)) { // see occurrences.each
-		k.key, k.value = append(k.key[:0], id...), codecs.AppendUser(k.value[:0], k.newest[id])
-		emit(k.key, k.value)
+	k.order = sorted(&k.ids, k.order) // see occurrences.each
+	for _, s := range k.order {
+		p := &k.newest[numberOf(s)]
+		text := k.texts.String(p.text, int(p.name+p.email))
+		k.value = codecs.AppendUser(k.value[:0], &codecs.User{Name: text[:p.name], Email: text[p.name:], Version: p.version})
+		emit(k.ids.Text(numberOf(s)), k.value)
 	}
 }
 
 func (k *keyedUsers) counts(codecs.TopicID, func(key, value []byte)) {}
 
-func (k *keyedUsers) reset() { clear(k.newest) }
+func (k *keyedUsers) reset() {
+	k.texts.Reset()
+	if k.newest = k.newest[:0]; k.ids.Reset() {
+		k.newest, k.order = nil, nil
+	}
+}

@@ -1,0 +1,64 @@
+package intern
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"testing"
+)
+
+// TestTable numbers names of all lengths against a map, several times in the same memory.
+func TestTable(t *testing.T) {
+	rnd := rand.New(rand.NewPCG(3, 3))
+	var n Table
+	for round, count := range []int{0, 1, 30_000, 29_000, 3, 5000, 5000} {
+		want, bytes := map[string]int32{}, 0
+		for range count {
+			name := fmt.Sprint(rnd.IntN(20_000))
+			switch rnd.IntN(50) {
+			case 0:
+				name = strings.Repeat(name, rnd.IntN(40))
+			case 1:
+				name = strings.Repeat("x", rnd.IntN(3)*chunkBytes/2) // fills a piece, leaves nothing of it, or has one of its own
+			}
+			known, ok := want[name]
+			if !ok {
+				known = int32(len(want))
+				want[name] = known
+				bytes += len(name)
+			}
+			if got, fresh := n.Number([]byte(name)); got != known || fresh == ok {
+				t.Fatalf("round %d: %.20q is %d, want %d; new: %v", round, name, got, known, fresh)
+			}
+		}
+		for name, i := range want {
+			if text, s := string(n.Text(i)), n.String(i); text != name || s != name {
+				t.Fatalf("round %d: %d is %.20q and %.20q, want %.20q", round, i, text, s, name)
+			}
+		}
+		if n.Len() != len(want) || n.Bytes() != bytes {
+			t.Errorf("round %d: %d names, %d bytes; want %d and %d", round, n.Len(), n.Bytes(), len(want), bytes)
+		}
+		if shrunk := n.Reset(); n.Len() != 0 || n.Bytes() != 0 || shrunk != (round == 4) || cap(n.places) > 30_000 && round == 4 {
+			t.Errorf("round %d: %d names, %d bytes, room for %d after the reset; shrunk: %v", round, n.Len(), n.Bytes(), cap(n.places), shrunk)
+		}
+	}
+}
+
+// A string stays what it was while texts are added.
+func TestStringsStay(t *testing.T) {
+	var texts Texts
+	var places []uint64
+	var strs []string
+	name := func(i int) string { return strings.Repeat(fmt.Sprint(i, " "), i%97) }
+	for i := range 20_000 {
+		place, room := texts.Room(len(name(i)))
+		copy(room, name(i))
+		places, strs = append(places, place), append(strs, texts.String(place, len(room)))
+	}
+	for i, s := range strs {
+		if at := string(texts.At(places[i], len(s))); s != name(i) || at != name(i) {
+			t.Fatalf("text %d is %.20q and %.20q, want %.20q", i, s, at, name(i))
+		}
+	}
+}
