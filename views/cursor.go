@@ -40,10 +40,10 @@ func encodeCursor(by Sort, tag uint64, s *state) string {
 		if s.known {
 			known = 1
 		}
-		b = binary.AppendUvarint(append(b, known), uint64(s.nameLen))
-		b = append(b, s.name()...)
+		b = binary.AppendUvarint(append(b, known), uint64(len(s.name)))
+		b = append(b, s.name...)
 	}
-	return base64.RawURLEncoding.EncodeToString(append(b, s.id()...))
+	return base64.RawURLEncoding.EncodeToString(append(b, s.id...))
 }
 
 // decodeCursor returns a state that has the place's key, and nothing else.
@@ -79,6 +79,6 @@ func decodeCursor(by Sort, tag uint64, cursor string) (*state, error) {
 	if len(id) > maxID || !utf8.ValidString(id) || !utf8.ValidString(name) {
 		return nil, errCursor
 	}
-	s.text, s.idLen, s.nameLen = id+name, uint16(len(id)), uint32(len(name))
+	s.id, s.name = id, name
 	return s, nil
 }

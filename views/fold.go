@@ -59,7 +59,7 @@ func newFinder(q string) *finder {
 }
 
 func (f *finder) matches(s *state) bool {
-	return f.in(s.id()) || s.known && (f.in(s.name()) || f.in(s.email()))
+	return f.in(s.id) || s.known && (f.in(s.name) || f.in(s.email))
 }
 
 func (f *finder) in(s string) bool {

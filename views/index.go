@@ -12,12 +12,12 @@ import (
 // flushChunk is how many rows are brought up to date before readers get their turn.
 const flushChunk = 500
 
-// spareRows is up to how many rows the map of a flush is used again for the next but one: clearing it costs its size.
-const spareRows = 50_000
+// mostTold is how many rows are told, about, before they are brought up to date with nobody asking: a restore tells of all.
+const mostTold = 50_000
 
 // Index keeps in memory what listing, searching and streaming need: every row's identity, name, email and counts, the orders
 // that are asked for, and the text index once somebody searches. Telling it of a row only notes the newest state; all else
-// is brought up to date by whoever reads next, so that rows that change often cost little, and so does a restore. All
+// is brought up to date by whoever reads next, or when much was told, so that rows that change often cost little. All
 // methods may be called concurrently; those of one row come in its order.
 type Index struct {
 	epoch string
@@ -34,8 +34,7 @@ type Index struct {
 	complete orders       // result A
 	rest     orders       // users without events, and events without a user
 	changes  changes
-	rows     map[string]*slot // by user_id
-	slabs    [][]slot         // the same rows, in the order in which they came; none ever leaves
+	rows     rows
 	seq      uint64
 	totals   totals
 	texts    *texts // nil: nobody has searched yet
@@ -43,18 +42,9 @@ type Index struct {
 	counts counts
 }
 
-// slot is a row and its place in the text index.
-type slot struct {
-	row
-	doc uint32 // says something only if texts.has it
-}
-
-// bulkRows is from how many rows on that come at once the orders are given up: a restore tells of all rows before the first
-// reader comes, and sorting them costs a fraction of inserting them one by one.
+// bulkRows is from how many rows on that come at once, and are more than half of all, the orders are given up: sorting all rows
+// costs a fraction of inserting them one by one.
 const bulkRows = 10_000
-
-// slabRows is how many rows are allocated together.
-const slabRows = 512
 
 // updates is what bringing the rows and orders up to date has cost.
 type updates struct{ rows, nanoseconds atomic.Int64 }
@@ -68,13 +58,14 @@ type totals struct {
 
 // NewIndex returns an empty index with an epoch of its own: positions in its order of changes mean nothing to another.
 func NewIndex() *Index {
-	return &Index{
+	x := &Index{
 		epoch:   rand.Text(),
 		pending: make(map[string]state),
 		dirty:   make(chan struct{}, 1),
-		rows:    make(map[string]*slot),
 		counts:  newCounts(),
 	}
+	x.changes.rows = &x.rows
+	return x
 }
 
 // ApplyActivity tells of a row's newest state. Nothing of row is kept. Lookup must find the row, or a newer one, already.
@@ -84,9 +75,13 @@ func (x *Index) ApplyActivity(userID string, a *codecs.Activity) {
 	}
 	s := newState(userID, a)
 	x.feed.Lock()
-	x.pending[s.id()] = s
+	x.pending[userID] = s
+	many := len(x.pending) >= mostTold
 	x.feed.Unlock()
 	x.touch()
+	if many {
+		x.flush() // so that what is told and not in the rows yet is bounded
+	}
 }
 
 // touch says that something changed.
@@ -116,21 +111,16 @@ func (x *Index) flush() {
 	x.apply(told)
 	x.updates.rows.Add(int64(n))
 	x.updates.nanoseconds.Add(int64(time.Since(begin)))
-	if n <= spareRows {
-		clear(told)
-		x.spare = told
-	}
+	clear(told)
+	x.spare = told
 }
 
 // apply makes told the states of their rows. Whoever calls it holds flushing.
 func (x *Index) apply(told map[string]state) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if len(told) >= bulkRows && len(told) > len(x.rows)/2 {
+	if len(told) >= bulkRows && len(told) > x.rows.len()/2 {
 		x.complete, x.rest = orders{}, orders{} // sorting all rows anew, when somebody asks, costs less than moving half of them
-		if len(x.rows) == 0 {
-			x.rows = make(map[string]*slot, len(told)) // a restore
-		}
 	}
 	n := 0
 	for _, s := range told {
@@ -153,54 +143,38 @@ func (x *Index) side(s *state) *orders {
 
 // put makes s the state of its row.
 func (x *Index) put(s state) {
-	r := x.rows[s.id()]
-	if r == nil {
-		r = x.newRow(s)
-		x.side(&s).insert(r)
-		x.record(r)
+	r, fresh := x.rows.number(s.id)
+	if fresh {
+		x.rows.set(r, &s)
+		x.side(&s).insert(r, &s)
+		if x.texts != nil {
+			x.texts.add(&x.rows, r)
+		}
+		x.record(r, &s)
 		return
 	}
-	if r.state == s {
+	old := x.rows.state(r)
+	if old == s {
 		return // written anew, or newer only in what nobody sees
 	}
-	x.totals.add(&r.state, -1)
-	texts := r.known != s.known || r.nameLen != s.nameLen || r.text != s.text
-	if !texts {
-		s.text = r.text // equal; the new one is garbage already now, and not when the old one is old
-	}
-	if was, is := x.side(&r.state), x.side(&s); was != is {
-		was.remove(r)
-		r.state = s
-		is.insert(r)
+	x.totals.add(&old, -1)
+	if was, is := x.side(&old), x.side(&s); was != is {
+		was.remove(r, &old)
+		x.rows.set(r, &s)
+		is.insert(r, &s)
 	} else {
-		is.update(r, s)
+		is.update(&x.rows, r, &old, &s)
 	}
-	if texts && x.texts != nil {
+	if x.texts != nil && (old.known != s.known || old.name != s.name || old.email != s.email) {
 		x.retext(r)
 	}
-	x.record(r)
-}
-
-// newRow makes a row that is in no order yet.
-func (x *Index) newRow(s state) *slot {
-	last := len(x.slabs) - 1
-	if last < 0 || len(x.slabs[last]) == slabRows {
-		x.slabs = append(x.slabs, make([]slot, 0, slabRows))
-		last++
-	}
-	x.slabs[last] = append(x.slabs[last], slot{row: row{state: s}}) // never moves: it has its capacity
-	r := &x.slabs[last][len(x.slabs[last])-1]
-	x.rows[r.id()] = r
-	if x.texts != nil {
-		x.texts.add(r)
-	}
-	return r
+	x.record(r, &s)
 }
 
 // record counts a row's new state and makes it the latest change.
-func (x *Index) record(r *slot) {
-	x.totals.add(&r.state, 1)
-	if r.complete() {
+func (x *Index) record(r int32, s *state) {
+	x.totals.add(s, 1)
+	if s.complete() {
 		x.seq++
 		x.changes.add(x.seq, r)
 	} else {
@@ -235,7 +209,7 @@ func (x *Index) changed(after uint64, n int) (rows []place, position uint64) {
 		if len(rows) == n {
 			return false
 		}
-		rows = append(rows, place{c.row.id(), c.seq})
+		rows = append(rows, place{x.rows.ids.String(c.row), c.seq})
 		position = c.seq
 		return true
 	})
@@ -265,7 +239,7 @@ func (x *Index) sizes() Sizes {
 	x.mu.RLock()
 	defer x.mu.RUnlock()
 	t := &x.totals
-	return Sizes{Known: t.known, Complete: t.complete, Rest: len(x.rows) - t.complete, EventsOfUnknown: t.eventsOfUnknown}
+	return Sizes{Known: t.known, Complete: t.complete, Rest: x.rows.len() - t.complete, EventsOfUnknown: t.eventsOfUnknown}
 }
 
 // Sizes counts the rows told so far.

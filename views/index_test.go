@@ -76,7 +76,7 @@ func pages(t *testing.T, x *Index, by Sort, all bool, q string, limit int, betwe
 			t.Fatal(err)
 		}
 		for i := range rows {
-			ids = append(ids, rows[i].id())
+			ids = append(ids, rows[i].id)
 		}
 		if !more {
 			return ids

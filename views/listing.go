@@ -96,15 +96,16 @@ func (t *tree) after(by Sort, after *state, n int) []state {
 	}
 	if after == nil {
 		t.Scan(func(e entry) bool {
-			out = append(out, e.row.state)
+			out = append(out, t.rows.state(e.row))
 			return len(out) < n
 		})
 		return out
 	}
-	place := by.entry(&slot{row: row{state: *after}})
+	place, done := t.seek(after)
+	defer done()
 	t.Ascend(place, func(e entry) bool {
-		if t.Less(place, e) { // else it is the place itself
-			out = append(out, e.row.state)
+		if t.less(place, e) { // else it is the place itself
+			out = append(out, t.rows.state(e.row))
 		}
 		return len(out) < n
 	})
@@ -121,27 +122,27 @@ func (t *tree) ascendCounts(after *state, n int, out []state) []state {
 	}
 	place, behind := firstOf(last), after != nil
 	if behind {
-		place = t.by.entry(&slot{row: row{state: *after}})
+		sought, done := t.seek(after)
+		defer done()
+		place = sought
 	}
 	for n > 0 {
 		t.Ascend(place, func(e entry) bool {
 			if e.major != place.major {
 				return false
 			}
-			if !behind || t.Less(place, e) {
-				out = append(out, e.row.state)
+			if !behind || t.less(place, e) {
+				out = append(out, t.rows.state(e.row))
 			}
 			return len(out) < n
 		})
 		if len(out) >= n {
 			break
 		}
-		first, found := firstOf(place), false
-		t.Descend(first, func(e entry) bool {
-			if found = e.major != first.major; found {
-				place = firstOf(e)
-			}
-			return !found // a row with the empty id is at the very place
+		found := false
+		t.Descend(firstOf(place), func(e entry) bool {
+			place, found = firstOf(e), true
+			return false
 		})
 		if !found {
 			break
@@ -151,10 +152,8 @@ func (t *tree) ascendCounts(after *state, n int, out []state) []state {
 	return out
 }
 
-// firstOf returns where the rows of an entry's count begin: at the empty id.
-func firstOf(e entry) entry {
-	return entry{e.major, 0, &slot{row: row{state: state{count: e.row.count}}}}
-}
+// firstOf returns where the rows of an entry's count begin.
+func firstOf(e entry) entry { return entry{e.major, 0, first} }
 
 func merge(by Sort, a, b []state, n int) []state {
 	out := make([]state, 0, min(n, len(a)+len(b)))

@@ -46,7 +46,7 @@ func (w *walk) search(ctx context.Context) error {
 // readFirst returns how many rows a search should read in order before it uses the text index.
 func (x *Index) readFirst(w *walk) int {
 	x.mu.RLock()
-	t, rows := x.texts, len(x.rows)
+	t, rows := x.texts, x.rows.len()
 	if t != nil && t.ready {
 		defer x.mu.RUnlock()
 		if most := t.look(w.match.folded).most; most < rows {
@@ -69,7 +69,7 @@ func (x *Index) readFirst(w *walk) int {
 }
 
 // candidates returns all rows that may match, as far as there is a text index.
-func (x *Index) candidates(f *finder) ([]*slot, bool) {
+func (x *Index) candidates(f *finder) ([]int32, bool) {
 	x.mu.RLock()
 	defer x.mu.RUnlock()
 	t := x.texts
@@ -80,12 +80,12 @@ func (x *Index) candidates(f *finder) ([]*slot, bool) {
 }
 
 // pick fills the page with those of the rows that match and come after the place where the walk is.
-func (w *walk) pick(ctx context.Context, rows []*slot) error {
+func (w *walk) pick(ctx context.Context, rows []int32) error {
 	want := w.want - len(w.page)
 	var best []state // the first ones, as far as known
 	var bound *state // what does not come before it is not one of them
 	trim := func() {
-		slices.SortFunc(best, func(a, b state) int { return cmp.Or(w.by.compare(&a, &b), cmp.Compare(a.id(), b.id())) })
+		slices.SortFunc(best, func(a, b state) int { return cmp.Or(w.by.compare(&a, &b), cmp.Compare(a.id, b.id)) })
 		if len(best) >= want {
 			best = best[:want]
 			last := best[want-1]
@@ -95,13 +95,13 @@ func (w *walk) pick(ctx context.Context, rows []*slot) error {
 	for part := range slices.Chunk(rows, scanChunk) {
 		w.x.mu.RLock()
 		for _, r := range part {
-			s := &r.state
-			if !w.all && !s.complete() || w.after != nil && !w.by.less(w.after, s) || bound != nil && !w.by.less(s, bound) {
+			s := w.x.rows.state(r)
+			if !w.all && !s.complete() || w.after != nil && !w.by.less(w.after, &s) || bound != nil && !w.by.less(&s, bound) {
 				continue
 			}
 			w.read++
-			if w.match.matches(s) {
-				best = append(best, *s)
+			if w.match.matches(&s) {
+				best = append(best, s)
 			}
 			if len(best) >= 4*want {
 				trim()
@@ -119,10 +119,10 @@ func (w *walk) pick(ctx context.Context, rows []*slot) error {
 }
 
 // retext notes that a row's texts have changed. Whoever calls it holds mu.
-func (x *Index) retext(r *slot) {
+func (x *Index) retext(row int32) {
 	t := x.texts
-	t.add(r)
-	if t.ready && t.over > len(x.rows)+searchRows {
+	t.add(&x.rows, row)
+	if t.ready && t.over > x.rows.len()+searchRows {
 		x.readTexts() // more than half of what the lists say is over
 	}
 }
@@ -141,16 +141,13 @@ const textChunk = 128
 func (x *Index) fillTexts(t *texts) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	n := 0
-	for i := 0; i < len(x.slabs); i++ {
-		for j := 0; j < len(x.slabs[i]); j++ {
-			if r := &x.slabs[i][j]; !t.has(r) {
-				t.add(r)
-			}
-			if n++; n%textChunk == 0 {
-				x.mu.Unlock()
-				x.mu.Lock()
-			}
+	for row := int32(0); int(row) < x.rows.len(); row++ { // there may be more every time
+		if !t.has(&x.rows, row) {
+			t.add(&x.rows, row)
+		}
+		if row%textChunk == 0 {
+			x.mu.Unlock()
+			x.mu.Lock()
 		}
 	}
 	t.ready = true

@@ -99,7 +99,7 @@ func checkMixed(t *testing.T, x *Index, w walk, read int, want []string) {
 	}
 	var got []string
 	for i := range w.page {
-		got = append(got, w.page[i].id())
+		got = append(got, w.page[i].id)
 	}
 	if want = want[:min(len(want), w.want)]; !slices.Equal(got, want) {
 		t.Fatalf("%s after %d rows:\n got %q\nwant %q", w.by, read, got, want)
@@ -159,8 +159,8 @@ func TestSearchCost(t *testing.T) {
 					t.Fatalf("%s %q: %d rows, more %v, error %v; want %d", by, c.q, len(rows), more, err, len(want))
 				}
 				for i := range rows {
-					if rows[i].id() != want[i] {
-						t.Fatalf("%s %q: row %d is %s, want %s", by, c.q, i, rows[i].id(), want[i])
+					if rows[i].id != want[i] {
+						t.Fatalf("%s %q: row %d is %s, want %s", by, c.q, i, rows[i].id, want[i])
 					}
 				}
 				if read > c.most {
@@ -194,7 +194,7 @@ func TestTextIndexIsMadeBeside(t *testing.T) {
 	made := func() (ready bool, docs int) {
 		x.mu.RLock()
 		defer x.mu.RUnlock()
-		return x.texts != nil && x.texts.ready, len(x.slabs)
+		return x.texts != nil && x.texts.ready, x.rows.len()
 	}
 	for round := range 3 {
 		for i := range n {
@@ -232,7 +232,7 @@ func FuzzGrams(f *testing.F) {
 			return // q is UTF-8
 		}
 		finder := newFinder(text[from:to])
-		if rows, _ := x.candidates(finder); finder.in(text) != slices.Contains(rows, x.rows["id"]) {
+		if rows, _ := x.candidates(finder); finder.in(text) != slices.Contains(rows, 0) {
 			t.Errorf("%q in %q: %d rows", text[from:to], text, len(rows))
 		}
 	})

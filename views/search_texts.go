@@ -38,7 +38,7 @@ func (g gram) second() rune { return rune(g >> 21 & (1<<21 - 1)) }
 type texts struct {
 	lists map[gram]*docList
 	heads map[rune][]gram // by first letter: for words of less than three
-	docs  []*slot         // by number
+	docs  []int32         // rows by number; nobody: the row has another one
 	over  int             // docs whose row has another one
 	huge  []uint32        // docs that are in no list
 	limit int             // mostGrams
@@ -58,26 +58,34 @@ func newTexts() *texts {
 	return &texts{lists: make(map[gram]*docList), heads: make(map[rune][]gram), limit: mostGrams}
 }
 
+// nobody stands for the row of a doc that is over.
+const nobody = -1
+
 // has says whether a row is in the index.
-func (t *texts) has(r *slot) bool { return int(r.doc) < len(t.docs) && t.docs[r.doc] == r }
+func (t *texts) has(rows *rows, row int32) bool {
+	doc := rows.at(row).doc
+	return int(doc) < len(t.docs) && t.docs[doc] == row
+}
 
 // add puts a row in, under its present texts.
-func (t *texts) add(r *slot) {
-	if t.has(r) {
-		t.docs[r.doc] = nil
+func (t *texts) add(rows *rows, row int32) {
+	r := rows.at(row)
+	if t.has(rows, row) {
+		t.docs[r.doc] = nobody
 		t.over++
 	}
 	r.doc = uint32(len(t.docs))
-	t.docs = append(t.docs, r)
-	if len(r.text) >= hugeText {
+	t.docs = append(t.docs, row)
+	s := rows.state(row)
+	if len(s.id)+len(s.name)+len(s.email) >= hugeText {
 		t.huge = append(t.huge, r.doc)
 		return
 	}
 	t.grams = t.grams[:0]
-	t.read(r.id())
-	if r.known {
-		t.read(r.name())
-		t.read(r.email())
+	t.read(s.id)
+	if s.known {
+		t.read(s.name)
+		t.read(s.email)
 	}
 	if len(t.lists) >= t.limit && slices.ContainsFunc(t.grams, func(g gram) bool { return t.lists[g] == nil }) {
 		t.huge = append(t.huge, r.doc)
@@ -185,7 +193,7 @@ func (t *texts) look(word []byte) (k lookup) {
 }
 
 // rows returns the rows that may have the word.
-func (t *texts) rows(k lookup) []*slot {
+func (t *texts) rows(k lookup) []int32 {
 	var docs []uint32
 	switch {
 	case k.short:
@@ -193,11 +201,11 @@ func (t *texts) rows(k lookup) []*slot {
 	case len(k.lists) > 0:
 		docs = intersection(k.lists)
 	}
-	rows := make([]*slot, 0, len(docs)+len(t.huge))
+	rows := make([]int32, 0, len(docs)+len(t.huge))
 	for _, of := range [][]uint32{docs, t.huge} {
 		for _, doc := range of {
-			if r := t.docs[doc]; r != nil {
-				rows = append(rows, r)
+			if row := t.docs[doc]; row != nobody {
+				rows = append(rows, row)
 			}
 		}
 	}

@@ -12,23 +12,21 @@ const noTime = math.MinInt64
 
 // state is what the index knows of one row. It is comparable, and a copy is good for ever.
 type state struct {
-	text    string // user_id, name and email, one after the other: one allocation a row
-	idLen   uint16 // at most 4 KiB, see the contract
-	known   bool   // there is a user
-	nameLen uint32
-	count   uint64
-	last    int64 // ms, or noTime
+	id          string
+	name, email string
+	known       bool // there is a user
+	count       uint64
+	last        int64 // ms, or noTime
 }
 
+// newState returns the state that a row says. It has the row's own texts.
 func newState(userID string, a *codecs.Activity) state {
-	s := state{text: userID, idLen: uint16(len(userID)), last: noTime}
+	s := state{id: userID, last: noTime}
 	if a == nil {
 		return s
 	}
 	if a.User != nil {
-		s.known = true
-		s.nameLen = uint32(len(a.User.Name))
-		s.text = userID + a.User.Name + a.User.Email
+		s.known, s.name, s.email = true, a.User.Name, a.User.Email
 	}
 	s.count = a.Tally.Count
 	if a.Tally.Span.Known {
@@ -37,18 +35,8 @@ func newState(userID string, a *codecs.Activity) state {
 	return s
 }
 
-func (s *state) id() string    { return s.text[:s.idLen] }
-func (s *state) name() string  { return s.text[s.idLen : uint32(s.idLen)+s.nameLen] }
-func (s *state) email() string { return s.text[uint32(s.idLen)+s.nameLen:] }
-
 // complete says that the row is in result A: a known user with events.
 func (s *state) complete() bool { return s.known && s.count > 0 }
-
-// row is a state with its place in the order of changes. Guarded by Index.mu.
-type row struct {
-	state
-	seq uint64 // 0: not in the order of changes
-}
 
 // Sort is an order of the users.
 type Sort string
@@ -83,7 +71,7 @@ func (o Sort) compare(a, b *state) int {
 			}
 			return 1
 		}
-		return cmp.Compare(a.name(), b.name())
+		return cmp.Compare(a.name, b.name)
 	default:
 		return 0
 	}
@@ -93,5 +81,5 @@ func (o Sort) less(a, b *state) bool {
 	if c := o.compare(a, b); c != 0 {
 		return c < 0
 	}
-	return a.id() < b.id()
+	return a.id < b.id
 }

@@ -53,7 +53,7 @@ func (s *Server) listUsers(ctx context.Context, in *listUsersInput) (*reply[User
 	page := UsersPage{Users: make([]User, 0, len(rows))}
 	size := 0
 	for i := range rows {
-		id := rows[i].id()
+		id := rows[i].id
 		a, err := s.cfg.Lookup(id)
 		if err != nil {
 			return nil, fmt.Errorf("read row: %w", err)

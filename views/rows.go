@@ -1,0 +1,99 @@
+package views
+
+import "github.com/potok-streams/potok/internal/intern"
+
+// rows keeps every row, numbered in the order in which they came; none ever leaves. There is no pointer for a row: the garbage
+// collector follows every pointer again and again, and there are millions of rows. Guarded by Index.mu.
+type rows struct {
+	ids   intern.Table
+	texts intern.Texts // names and emails
+	slabs [][]slot
+	used  int // bytes of texts
+	over  int // of these, those that no row has any more
+	id    []byte
+}
+
+// slot is what is kept of a row besides its id.
+type slot struct {
+	text           uint64 // in rows.texts: the name, and the email behind it
+	nameLen, email uint32 // how long they are
+	count          uint64
+	last           int64
+	seq            uint64 // place in the order of changes, 0: not in it
+	doc            uint32 // in the text index; says something only if texts.has it
+	known          bool
+}
+
+// complete says that the row is in result A: see state.
+func (r *slot) complete() bool { return r.known && r.count > 0 }
+
+// slabRows is how many rows are allocated together.
+const slabRows = 512
+
+// textSlack is how many bytes of texts may be over where there are few.
+const textSlack = 1 << 20
+
+func (rs *rows) len() int { return rs.ids.Len() }
+
+func (rs *rows) at(i int32) *slot { return &rs.slabs[i/slabRows][i%slabRows] }
+
+// state returns a row's state, which is no copy of its texts, and good for ever.
+func (rs *rows) state(i int32) state {
+	r := rs.at(i)
+	text := rs.texts.String(r.text, int(r.nameLen+r.email))
+	return state{
+		id: rs.ids.String(i), name: text[:r.nameLen], email: text[r.nameLen:],
+		known: r.known, count: r.count, last: r.last,
+	}
+}
+
+// name returns a row's name.
+func (rs *rows) name(i int32) string {
+	r := rs.at(i)
+	return rs.texts.String(r.text, int(r.nameLen))
+}
+
+// number returns the row of an id. One that is fresh is nobody's yet, and is to be set.
+func (rs *rows) number(id string) (i int32, fresh bool) {
+	rs.id = append(rs.id[:0], id...)
+	i, fresh = rs.ids.Number(rs.id)
+	if fresh && i%slabRows == 0 {
+		rs.slabs = append(rs.slabs, make([]slot, slabRows))
+	}
+	return i, fresh
+}
+
+// set gives a row its new state.
+func (rs *rows) set(i int32, s *state) {
+	r := rs.at(i)
+	r.known, r.count, r.last = s.known, s.count, s.last
+	if old := rs.state(i); old.name == s.name && old.email == s.email {
+		return
+	}
+	rs.over += int(r.nameLen + r.email)
+	r.nameLen, r.email = uint32(len(s.name)), uint32(len(s.email))
+	rs.put(r, s.name, s.email)
+	if rs.over > rs.used/2+textSlack {
+		rs.renew()
+	}
+}
+
+// put gives a slot its texts.
+func (rs *rows) put(r *slot, name, email string) {
+	place, room := rs.texts.Room(len(name) + len(email))
+	copy(room[copy(room, name):], email)
+	r.text = place
+	rs.used += len(room)
+}
+
+// renew keeps the texts that rows have, and lets go of those that are over. It takes a tenth of a second at a million rows, which
+// at least half a million new names have to come for.
+func (rs *rows) renew() {
+	old := rs.texts
+	rs.texts, rs.used, rs.over = intern.Texts{}, 0, 0
+	for i := range int32(rs.len()) {
+		r := rs.at(i)
+		text := old.String(r.text, int(r.nameLen+r.email))
+		rs.put(r, text[:r.nameLen], text[r.nameLen:])
+	}
+}

@@ -1,0 +1,65 @@
+package views
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"testing"
+)
+
+// Rows have their latest state, states that were read stay what they were, and texts that no row has any more are let go.
+func TestRows(t *testing.T) {
+	r := rand.New(rand.NewPCG(13, 14))
+	const n = 2000
+	var rs rows
+	want := make(map[string]state)
+	type reading struct{ state, copy state }
+	var read []reading
+	for round := range 40 {
+		for range n {
+			id := fmt.Sprint(r.IntN(n))
+			s := state{id: id, count: uint64(round), last: int64(r.IntN(9)), known: r.IntN(2) == 0}
+			if s.known {
+				s.name, s.email = strings.Repeat("n", r.IntN(800))+id, strings.Repeat("e", r.IntN(2))
+			}
+			i, _ := rs.number(id)
+			rs.set(i, &s)
+			want[id] = s
+			if got := rs.state(i); r.IntN(n) == 0 {
+				clone := got
+				clone.id, clone.name, clone.email = strings.Clone(got.id), strings.Clone(got.name), strings.Clone(got.email)
+				read = append(read, reading{got, clone})
+			}
+		}
+	}
+	if rs.len() != len(want) {
+		t.Errorf("%d rows, want %d", rs.len(), len(want))
+	}
+	live := 0
+	for i := range int32(rs.len()) {
+		s := rs.state(i)
+		if s != want[s.id] || rs.name(i) != s.name {
+			t.Fatalf("row %d is %+v, want %+v", i, s, want[s.id])
+		}
+		live += len(s.name) + len(s.email)
+	}
+	for _, r := range read {
+		if r.state != r.copy {
+			t.Fatalf("a state that was %+v is %+v", r.copy, r.state)
+		}
+	}
+	if rs.used-rs.over != live || rs.over > rs.used/2+textSlack || rs.used > 2*(live+textSlack) {
+		t.Errorf("%d bytes of texts, %d of them over; rows have %d", rs.used, rs.over, live)
+	}
+}
+
+// What is told is brought up to date now and then, whether anybody asks or not.
+func TestToldIsBounded(t *testing.T) {
+	x := NewIndex()
+	for i := range 3 * mostTold {
+		x.ApplyActivity(fmt.Sprint(i), activity("Anna", 1, 0))
+	}
+	if told, rows := len(x.pending), x.rows.len(); told > mostTold || rows < 2*mostTold {
+		t.Errorf("%d rows are told, and %d up to date", told, rows)
+	}
+}
