@@ -9,7 +9,7 @@ import (
 	"github.com/potok-streams/potok/internal/intern"
 )
 
-const numberBits = 21 // of a name's number, when names are sorted
+const numberBits = 22 // of a name's number, when names are sorted
 
 // A batch has no more names than occurrences, or users.
 const (

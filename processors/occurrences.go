@@ -10,7 +10,7 @@ import (
 // A batch closes when one of these is reached, so that its memory is bounded and no record made of it comes near the
 // message limit of our topics (16 MiB), even if all of it belongs to one key.
 const (
-	maxOccurrences = 2_000_000
+	maxOccurrences = 3_000_000
 	maxKeys        = 1_000_000
 	maxRecord      = 10 << 20 // bytes of a record: a key may have all occurrences, and all labels
 	maxLabelUse    = 16 << 20 // bytes of the occurrences' labels: a flush may have one for each
