@@ -19,6 +19,7 @@ func (s *Store) flushLoop() {
 		select {
 		case <-next.C:
 			next.Reset(flushInterval)
+			s.walk.close()     // nobody may walk on, and there may be nothing to flush
 			if s.isLoading() { // after a crash, what is lost is read again
 				continue
 			}
@@ -68,6 +69,7 @@ func (s *Store) flush() error {
 		}
 	}
 	s.flying, s.saved = nil, offset
+	s.version++
 	s.roomy.Broadcast()
 	return nil
 }

@@ -77,6 +77,7 @@ func (s *Store) loaded() error {
 
 // reopen opens the database anew, for loading or for use. The caller holds disk, or is the only one that knows the store.
 func (s *Store) reopen(loading bool) error {
+	s.walk.close()
 	if err := s.db.Close(); err != nil {
 		return err
 	}

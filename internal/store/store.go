@@ -87,6 +87,7 @@ type Store struct {
 	db   *leveldb.DB
 	// LevelDB closes only files that it has opened itself; ours hold the directory's lock.
 	files lstorage.Storage
+	walk  walk
 
 	mu      sync.Mutex
 	roomy   sync.Cond         // dirty rows went to the disk, or the store failed
@@ -95,6 +96,7 @@ type Store struct {
 	clean   *rowCache         // rows as they are on disk
 	seen    *seen             // nil: there may be rows that it does not know
 	bytes   int               // of dirty
+	version uint64            // of what is on disk: how many flushes there were
 	offset  int64             // of the changelog, up to which dirty+flying+disk hold it
 	saved   int64             // offset on disk
 	held    []int64           // see Hold
@@ -238,6 +240,7 @@ func (s *Store) Close() error {
 		s.roomy.Broadcast()
 		s.mu.Unlock()
 		s.disk.Lock()
+		s.walk.close()
 		err = errors.Join(err, s.db.Close(), s.files.Close())
 		s.disk.Unlock()
 	})
@@ -266,7 +269,7 @@ func (s *Store) Get(key string) ([]byte, error) {
 	if !ok && s.seen != nil {
 		ok = !s.seen.has(key) // there is none
 	}
-	failure := s.failure
+	failure, version := s.failure, s.version
 	s.mu.Unlock()
 	if failure != nil {
 		return nil, failure
@@ -274,22 +277,32 @@ func (s *Store) Get(key string) ([]byte, error) {
 	if ok {
 		return v, nil
 	}
-	s.disk.RLock()
-	v, err := s.db.Get([]byte(rowPrefix+key), nil)
-	s.disk.RUnlock()
-	if errors.Is(err, leveldb.ErrNotFound) {
-		return nil, nil
-	}
+	v, err := s.read([]byte(rowPrefix+key), version)
 	if err != nil {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		s.failRead(err)
 		return nil, s.failure
 	}
-	if v == nil {
+	return v, nil
+}
+
+// read returns a row, or nil, as the disk of this version or a later one has it.
+func (s *Store) read(key []byte, version uint64) ([]byte, error) {
+	s.disk.RLock()
+	defer s.disk.RUnlock()
+	v, ok, err := s.walk.get(s.db, version, key)
+	if ok || err != nil {
+		return v, err
+	}
+	v, err = s.db.Get(key, nil)
+	switch {
+	case errors.Is(err, leveldb.ErrNotFound):
+		return nil, nil
+	case v == nil && err == nil:
 		v = []byte{} // LevelDB's answer for an empty row that is in a table
 	}
-	return v, nil
+	return v, err
 }
 
 // failRead is fail for what can't be read. The caller holds mu.
