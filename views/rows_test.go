@@ -3,6 +3,7 @@ package views
 import (
 	"fmt"
 	"math/rand/v2"
+	"reflect"
 	"strings"
 	"testing"
 )
@@ -61,5 +62,35 @@ func TestToldIsBounded(t *testing.T) {
 	}
 	if told, rows := len(x.pending), x.rows.len(); told > mostTold || rows < 2*mostTold {
 		t.Errorf("%d rows are told, and %d up to date", told, rows)
+	}
+}
+
+// What there is millions of has no pointers, which the garbage collector would follow.
+func TestNoPointers(t *testing.T) {
+	for _, v := range []any{slot{}, change{}, entry{}} {
+		typ := reflect.TypeOf(v)
+		for i := range typ.NumField() {
+			switch kind := typ.Field(i).Type.Kind(); kind {
+			case reflect.Bool, reflect.Int32, reflect.Int64, reflect.Uint32, reflect.Uint64:
+			default:
+				t.Errorf("%s.%s is a %s", typ, typ.Field(i).Name, kind)
+			}
+		}
+	}
+}
+
+// A change of rows that are there allocates nothing for each.
+func TestUpdateAllocations(t *testing.T) {
+	const rows = 5000
+	x, u, n := benchIndex(rows), newBenchUsers(rows), 0
+	got := testing.AllocsPerRun(20, func() {
+		for range 500 {
+			u.tell(x, n*7919%rows)
+			n++
+		}
+		x.flush()
+	})
+	if got > 20 {
+		t.Errorf("%.0f allocations for 500 rows, at most 20", got)
 	}
 }

@@ -82,17 +82,21 @@ func (c *rowCache) get(key string) (row []byte, ok bool) {
 	}
 	c.mu.Unlock()
 	if old {
-		c.put(key, row)
+		c.keep(hash, key, row)
 	}
 	return row, ok || old
 }
 
 // put keeps a copy of a row.
 func (c *rowCache) put(key string, row []byte) {
-	if c.memory == nil {
-		return
+	if c.memory != nil {
+		c.keep(c.memory.hash(key), key, row)
 	}
-	hash := c.memory.hash(key)
+}
+
+// keep puts a row into the young generation. Whoever calls get or put holds the store's mutex, so that get can't put an old row
+// over a newer one.
+func (c *rowCache) keep(hash uint32, key string, row []byte) {
 	c.mu.Lock()
 	young := c.memory.young.Add(c.young.put(hash, key, row))
 	c.mu.Unlock()
