@@ -63,9 +63,9 @@ type keyedUsers struct {
 
 // publication is a user as published.
 type publication struct {
-	version     codecs.Version
-	text        uint64 // the name, and the email behind it
-	name, email uint32 // how long they are
+	version           codecs.Version
+	text              uint64 // the name, and the email behind it
+	nameLen, emailLen uint32
 }
 
 func (k *keyedUsers) add(r *kgo.Record) (held int, err error) {
@@ -97,8 +97,8 @@ func (k *keyedUsers) each(_ codecs.TopicID, emit func(key, value []byte)) {
 	k.order = sorted(&k.ids, k.order) // see occurrences.each
 	for _, s := range k.order {
 		p := &k.newest[numberOf(s)]
-		text := k.texts.String(p.text, int(p.name+p.email))
-		k.value = codecs.AppendUser(k.value[:0], &codecs.User{Name: text[:p.name], Email: text[p.name:], Version: p.version})
+		text := k.texts.String(p.text, int(p.nameLen+p.emailLen))
+		k.value = codecs.AppendUser(k.value[:0], &codecs.User{Name: text[:p.nameLen], Email: text[p.nameLen:], Version: p.version})
 		emit(k.ids.Text(numberOf(s)), k.value)
 	}
 }

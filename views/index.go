@@ -68,7 +68,7 @@ func NewIndex() *Index {
 	return x
 }
 
-// ApplyActivity tells of a row's newest state. Nothing of row is kept. Lookup must find the row, or a newer one, already.
+// ApplyActivity tells of a row's newest state. The row's texts are kept until it is brought up to date. Lookup must find the row, or a newer one, already.
 func (x *Index) ApplyActivity(userID string, a *codecs.Activity) {
 	if len(userID) > maxID {
 		return // no such row can be

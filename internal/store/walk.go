@@ -37,6 +37,9 @@ func (w *walk) get(db *leveldb.DB, version uint64, key []byte) (row []byte, ok b
 	defer w.mu.Unlock()
 	rises := bytes.Compare(key, w.at) > 0
 	w.at = append(w.at[:0], key...)
+	if w.it != nil && !rises && w.saved < seekCost {
+		w.postpone()
+	}
 	if w.it != nil && (!rises || w.version < version) {
 		w.end()
 	}
@@ -55,8 +58,8 @@ func (w *walk) get(db *leveldb.DB, version uint64, key []byte) (row []byte, ok b
 		case steps < maxSteps:
 			w.it.Next()
 		case w.saved < seekCost:
+			w.postpone()
 			w.end()
-			w.need = min(2*max(w.need, minRun), maxRun) // the rows are too far from each other: it comes again later and later
 			return nil, false, nil
 		default:
 			w.saved = 0
@@ -73,6 +76,9 @@ func (w *walk) get(db *leveldb.DB, version uint64, key []byte) (row []byte, ok b
 	}
 	return row, true, nil
 }
+
+// postpone has an iterator that did not pay come later and later: the rows are far from each other, or few at a time.
+func (w *walk) postpone() { w.need = min(2*max(w.need, minRun), maxRun) }
 
 // end lets go of the iterator, which keeps the files that it reads.
 func (w *walk) end() {
