@@ -9,7 +9,8 @@ import (
 	"github.com/syndtr/goleveldb/leveldb/opt"
 )
 
-// Memory is what all stores of a program keep of what is on disk: rows that were written lately, and what LevelDB has read.
+// Memory is what all stores of a program keep of what is on disk: rows that were written or asked for lately, and the indexes and
+// filters of LevelDB's tables.
 type Memory struct {
 	blocks opt.Cacher
 	seed   maphash.Seed
@@ -59,8 +60,8 @@ func (m *Memory) turn() {
 	}
 }
 
-// rowCache keeps rows of a store as they are on disk: one that was written is likely to be asked for again. One that was only read
-// is not kept, for it is mostly read to be written.
+// rowCache keeps rows of a store as they are on disk: one that was written is likely to be asked for again. For those that were only
+// read see [Options.KeepRead].
 type rowCache struct {
 	memory *Memory // nil: keep nothing
 
@@ -77,7 +78,7 @@ func (c *rowCache) get(key string) (row []byte, ok bool) {
 	c.mu.Lock()
 	row, ok = c.young.get(hash, key)
 	old := false
-	if !ok {
+	if !ok && !c.young.has(hash) { // else the old row may not be the latest: a newer one may have given way to another key's
 		row, old = c.old.get(hash, key)
 	}
 	c.mu.Unlock()

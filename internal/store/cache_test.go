@@ -3,7 +3,10 @@ package store
 import (
 	"fmt"
 	"math/rand/v2"
+	"strconv"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 )
 
@@ -33,7 +36,7 @@ func TestCacheAgainstDisk(t *testing.T) {
 				err = s.flush()
 			}
 		default:
-			row, e := s.Get(key)
+			row, e := s.get(key, n%2 == 0)
 			if w, ok := want[key]; string(row) != w || (row != nil) != ok {
 				t.Fatalf("step %d: row %q is %q, want %q", n, key, row, w)
 			}
@@ -56,6 +59,102 @@ func TestCacheAgainstDisk(t *testing.T) {
 
 // kept returns how many bytes a cache keeps.
 func kept(c *rowCache) int64 { return c.young.bytes + c.old.bytes }
+
+// TestKeptReads: a row that is read and kept while it is written anew never takes the newer one's place.
+func TestKeptReads(t *testing.T) {
+	const keys, writes = 8, 3000
+	var readers sync.WaitGroup
+	defer readers.Wait()
+	done := make(chan struct{})
+	defer close(done)
+	memory := NewMemory(0, 1<<20) // rows go soon, and are read from the disk again
+	s, err := Open(Options{Dir: t.TempDir(), Changelog: Changelog{Topic: "t"}, Memory: memory})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var written [keys]atomic.Int64
+	for range 4 {
+		readers.Go(func() {
+			for i := 0; ; i++ {
+				select {
+				case <-done:
+					return
+				default:
+				}
+				least := written[i%keys].Load()
+				row, err := s.get(fmt.Sprint(i%keys), true)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				if is, _ := strconv.ParseInt(string(row), 10, 64); is < least {
+					t.Errorf("row %d is %d, and was %d", i%keys, is, least)
+					return
+				}
+			}
+		})
+	}
+	for n := int64(1); n <= writes && !t.Failed(); n++ {
+		must(t, s.Set(fmt.Sprint(n%keys), strconv.AppendInt(nil, n, 10)))
+		written[n%keys].Store(n)
+		must(t, s.flush())
+	}
+}
+
+// TestKeptAfterClose: a row that was being read while its store was closed takes no memory of the others.
+func TestKeptAfterClose(t *testing.T) {
+	memory := NewMemory(1<<20, 1<<20)
+	s, err := Open(Options{Dir: t.TempDir(), Changelog: Changelog{Topic: "t"}, Memory: memory})
+	if err != nil {
+		t.Fatal(err)
+	}
+	must(t, s.Close())
+	s.mu.Lock()
+	s.keep("row", []byte("value"), s.version)
+	s.mu.Unlock()
+	if n := memory.young.Load(); n != 0 || kept(s.clean) != 0 {
+		t.Errorf("%d bytes are kept", n)
+	}
+}
+
+// TestSameHash: a row that gave way to another key's with the same hash does not become what it was before.
+func TestSameHash(t *testing.T) {
+	memory := NewMemory(1<<20, 1<<20)
+	c := memory.open()
+	hash := memory.hash("a")
+	c.keep(hash, "a", []byte("first"))
+	c.old, c.young = c.young, generation{}
+	c.keep(hash, "a", []byte("second"))
+	c.keep(hash, "other", []byte("row"))
+	if row, ok := c.get("a"); ok {
+		t.Errorf("the row is %q, and was %q last", row, "second")
+	}
+}
+
+// TestKeepRead: what goka reads for a view's readers is in memory the next time, and what it reads for a processor is not.
+func TestKeepRead(t *testing.T) {
+	for _, keep := range []bool{true, false} {
+		r := NewRegistry(t.TempDir(), Options{Memory: NewMemory(1<<20, 1<<20), KeepRead: keep}, func(topic string, _ int32) (Changelog, error) {
+			return Changelog{Topic: topic}, nil
+		}, nil)
+		built, err := r.Build("t", 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := r.Get("t", 0)
+		must(t, s.Set("row", []byte("value")))
+		must(t, s.flush())
+		s.clean.young = generation{}
+		row, err := built.Get("row")
+		if err != nil || string(row) != "value" {
+			t.Errorf("%q, %v", row, err)
+		}
+		if _, kept := s.clean.get("row"); kept != keep {
+			t.Errorf("the row is kept: %v, want %v", kept, keep)
+		}
+		must(t, r.Close())
+	}
+}
 
 // TestCachesShareMemory: what one store no longer uses makes room for another's rows, and what is used stays.
 func TestCachesShareMemory(t *testing.T) {

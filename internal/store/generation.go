@@ -26,6 +26,12 @@ func (g *generation) entry(place uint32) []byte {
 	return g.chunks[place/(chunkBytes/entryAlign)][place%(chunkBytes/entryAlign)*entryAlign:]
 }
 
+// has reports whether there is a row of a key with this hash.
+func (g *generation) has(hash uint32) bool {
+	_, ok := g.places[hash]
+	return ok
+}
+
 // find returns the entry of a key, up to the end of its chunk, nil if there is none. Of two keys with the same hash the later
 // is kept.
 func (g *generation) find(hash uint32, key string) []byte {

@@ -16,18 +16,20 @@ const minLoad = 1 << 16
 
 // writeBuffer is LevelDB's, of which it has two, and what it makes tables of. It is small because a program has dozens of stores;
 // smaller ones make more tables, each with an fsync.
-const writeBuffer = 128 << 10
+const writeBuffer = 256 << 10
 
 // levelDB returns the database's options.
 func (s *Store) levelDB(loading bool) *opt.Options {
 	o := &opt.Options{
-		Filter:                 filter.NewBloomFilter(10),
-		WriteBuffer:            writeBuffer,
-		BlockCacheCapacity:     2 << 20, // of a store that shares none
-		CompactionTableSize:    1 << 20, // LevelDB keeps a buffer of that size for each compaction, of which it fills a block
-		CompactionL0Trigger:    12,
-		WriteL0SlowdownTrigger: 24,
-		WriteL0PauseTrigger:    48,
+		Filter:              filter.NewBloomFilter(10),
+		WriteBuffer:         writeBuffer,
+		BlockCacheCapacity:  2 << 20, // of a store that shares none
+		CompactionTableSize: 1 << 20, // LevelDB keeps a buffer of that size for each compaction, of which it fills a block
+		// A large flush writes rows in the order of their keys, so that its tables don't overlap, and a row is looked for in one of
+		// each flush. Merging few of them with the tables below, which are far larger, writes most rows anew for nothing.
+		CompactionL0Trigger:    32,
+		WriteL0SlowdownTrigger: 48,
+		WriteL0PauseTrigger:    80,
 		CompactionTotalSize:    32 << 20, // of level 1: each level that there is not saves writing all of it again
 		DisableSeeksCompaction: true,     // look-ups for what is not there are no reason to write tables anew
 		OpenFilesCacheCapacity: 64,
@@ -40,8 +42,8 @@ func (s *Store) levelDB(loading bool) *opt.Options {
 	}
 	if loading {
 		o.WriteBuffer = maxDirtyBytes + 1<<20 // a table takes all that is written at once
-		o.CompactionL0Trigger = 24
-		o.WriteL0SlowdownTrigger = 48 // no more than pauses writes afterwards
+		o.CompactionL0Trigger = 48
+		o.WriteL0SlowdownTrigger = 72
 	}
 	return o
 }

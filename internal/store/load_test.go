@@ -49,7 +49,7 @@ func TestLoading(t *testing.T) {
 
 // TestLoadingTables: a full buffer becomes one table, and the tables are not merged meanwhile.
 func TestLoadingTables(t *testing.T) {
-	const buffers = 15 // more than LevelDB leaves alone in use
+	const buffers = 40 // more than LevelDB leaves alone in use
 	dir := t.TempDir()
 	s := open(t, dir)
 	tables := func() int {

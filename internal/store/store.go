@@ -28,6 +28,7 @@ import (
 
 	"github.com/syndtr/goleveldb/leveldb"
 	lerrors "github.com/syndtr/goleveldb/leveldb/errors"
+	"github.com/syndtr/goleveldb/leveldb/opt"
 	lstorage "github.com/syndtr/goleveldb/leveldb/storage"
 )
 
@@ -69,7 +70,10 @@ type Options struct {
 	Dir       string // of this store alone
 	Changelog Changelog
 	Logger    *slog.Logger
-	Memory    *Memory     // shared by several stores; nil: none for rows, and some for LevelDB
+	Memory    *Memory // shared by several stores; nil: none for rows, and some for LevelDB
+	// KeepRead keeps in memory the rows that goka reads for others: a view's are asked for again. A processor's are mostly read to
+	// be written, and kept then.
+	KeepRead  bool
 	OnFailure func(error) // called once, from any goroutine, when the disk fails, in Open as well
 	// OnForeign is told that somebody else has written the changelog's offsets from up to, not including, to: an owner that
 	// was paused, most likely. It is called in the order of the acknowledgements, and must not wait.
@@ -158,6 +162,7 @@ func (s *Store) open() (reason string, err error) {
 	if err != nil {
 		return "", err
 	}
+	files = bufferedTables{files}
 	db, err := leveldb.Open(files, s.levelDB(false))
 	if err != nil {
 		files.Close()
@@ -257,7 +262,10 @@ func (s *Store) isClosed() bool {
 }
 
 // Get returns a row, or nil if there is none. The caller must not change the bytes.
-func (s *Store) Get(key string) ([]byte, error) {
+func (s *Store) Get(key string) ([]byte, error) { return s.get(key, false) }
+
+// get is Get. A row that comes from the disk can be kept in memory.
+func (s *Store) get(key string, keep bool) ([]byte, error) {
 	s.mu.Lock()
 	v, ok := s.dirty[key]
 	if !ok {
@@ -278,13 +286,24 @@ func (s *Store) Get(key string) ([]byte, error) {
 		return v, nil
 	}
 	v, err := s.read([]byte(rowPrefix+key), version)
+	if err == nil && !keep {
+		return v, nil
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if err != nil {
-		s.mu.Lock()
-		defer s.mu.Unlock()
 		s.failRead(err)
 		return nil, s.failure
 	}
+	s.keep(key, v, version)
 	return v, nil
+}
+
+// keep keeps in memory a row that was on the disk of a version, unless there may be a newer one now. The caller holds mu.
+func (s *Store) keep(key string, row []byte, version uint64) {
+	if row != nil && s.version == version && !s.loading && s.failure == nil {
+		s.clean.put(key, row)
+	}
 }
 
 // read returns a row, or nil, as the disk of this version or a later one has it.
@@ -295,7 +314,8 @@ func (s *Store) read(key []byte, version uint64) ([]byte, error) {
 	if ok || err != nil {
 		return v, err
 	}
-	v, err = s.db.Get(key, nil)
+	// LevelDB's memory is for its tables' indexes and filters: rows that are asked for again are kept as rows.
+	v, err = s.db.Get(key, &opt.ReadOptions{DontFillCache: true})
 	switch {
 	case errors.Is(err, leveldb.ErrNotFound):
 		return nil, nil
