@@ -1,6 +1,7 @@
 package codecs_test
 
 import (
+	"bytes"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -233,6 +234,12 @@ func TestMergeLaws(t *testing.T) {
 			same("associative", merge(merge(a, b), c), merge(a, merge(b, c)))
 			same("idempotent", merge(a, a), a)
 			same("absorbs", merge(merge(a, b), b), merge(a, b))
+			if supersedes := bytes.Equal(encode(t, merge(a, b)), encode(t, a)); supersedes != a.Age().Supersedes(b.Age()) {
+				t.Fatalf("seed %d: that %+v supersedes %+v is %v", seed, a, b, !supersedes)
+			}
+			if age, err := codecs.DecodeAge(encode(t, a)); err != nil || age != a.Age() {
+				t.Fatalf("seed %d: the age of %+v is read as %+v: %v", seed, a, age, err)
+			}
 			if got := encode(t, &merge(a, b).Tally); string(got) != string(states[max(i, j)]) {
 				t.Fatalf("seed %d: the tally is not the later of states %d and %d", seed, i, j)
 			}

@@ -165,7 +165,7 @@ const (
 	marks
 
 	everything = ofUser | labels | marks
-	age        = marks  // what tells whether it is newer than another
+	coverage   = marks  // what tells whether it covers another
 	summary    = ofUser // what a listing has of it
 )
 

@@ -24,6 +24,7 @@ type Index struct {
 
 	feed    sync.Mutex
 	pending map[string]state // by user_id: told, not yet in the rows
+	flying  map[string]state // on its way to the rows; nobody changes it
 	spare   map[string]state // empty, or nil
 	dirty   chan struct{}    // holds one token when something changed
 
@@ -68,7 +69,8 @@ func NewIndex() *Index {
 	return x
 }
 
-// ApplyActivity tells of a row's newest state. The row's texts are kept until it is brought up to date. Lookup must find the row, or a newer one, already.
+// ApplyActivity tells of a row's newest state. The row's texts are kept until it is brought up to date. Lookup must find the
+// row, or a newer one, already.
 func (x *Index) ApplyActivity(userID string, a *codecs.Activity) {
 	if len(userID) > maxID {
 		return // no such row can be
@@ -82,6 +84,27 @@ func (x *Index) ApplyActivity(userID string, a *codecs.Activity) {
 	if many {
 		x.flush() // so that what is told and not in the rows yet is bounded
 	}
+}
+
+// Supersedes reports whether a row of this age is known to supersede what was told of it last, so that nobody has to read
+// that to merge the two.
+func (x *Index) Supersedes(userID string, age codecs.Age) bool {
+	x.feed.Lock()
+	s, told := x.pending[userID]
+	if !told {
+		s, told = x.flying[userID]
+	}
+	x.feed.Unlock()
+	if !told { // nor will it be meanwhile: a row's calls come one after the other
+		x.mu.RLock()
+		defer x.mu.RUnlock()
+		r, ok := x.rows.find(userID)
+		if !ok {
+			return false
+		}
+		return age.Supersedes(x.rows.age(r))
+	}
+	return age.Supersedes(s.age())
 }
 
 // touch says that something changed.
@@ -105,12 +128,16 @@ func (x *Index) flush() {
 	if x.pending, x.spare = x.spare, nil; x.pending == nil {
 		x.pending = make(map[string]state)
 	}
+	x.flying = told
 	x.feed.Unlock()
 	begin := time.Now()
 	n := len(told)
 	x.apply(told)
 	x.updates.rows.Add(int64(n))
 	x.updates.nanoseconds.Add(int64(time.Since(begin)))
+	x.feed.Lock()
+	x.flying = nil
+	x.feed.Unlock()
 	clear(told)
 	x.spare = told
 }
@@ -154,6 +181,9 @@ func (x *Index) put(s state) {
 		return
 	}
 	old := x.rows.state(r)
+	if old.version != s.version {
+		x.rows.at(r).version, old.version = s.version, s.version
+	}
 	if old == s {
 		return // written anew, or newer only in what nobody sees
 	}

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/potok-streams/potok/codecs"
 )
@@ -318,5 +319,67 @@ func BenchmarkList(b *testing.B) {
 				}
 			}
 		})
+	}
+}
+
+// A row supersedes what was told last, wherever that is.
+func TestSupersedes(t *testing.T) {
+	x := NewIndex()
+	supersedes := func(where string, count uint64, want bool) {
+		t.Helper()
+		answer := make(chan bool, 1)
+		go func() { answer <- x.Supersedes("u", activity("Anna", count, 0).Age()) }()
+		select {
+		case got := <-answer:
+			if got != want {
+				t.Errorf("%s: that %d events supersede what was told is %v", where, count, got)
+			}
+		case <-time.After(10 * time.Second):
+			t.Fatalf("%s: no answer", where)
+		}
+	}
+	supersedes("unknown", 9, false)
+	x.ApplyActivity("u", activity("Anna", 3, 0))
+	supersedes("told", 2, false)
+	supersedes("told", 3, true)
+	x.flush()
+	supersedes("a row", 2, false)
+	supersedes("a row", 3, true)
+	x.ApplyActivity("u", activity("Anna", 5, 0))
+	x.mu.RLock() // keeps what was told from getting to the rows
+	flushed := make(chan struct{})
+	go func() {
+		x.flush()
+		close(flushed)
+	}()
+	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
+		x.feed.Lock()
+		flying := x.flying != nil
+		x.feed.Unlock()
+		if flying {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("nothing is on its way to the rows")
+		}
+	}
+	supersedes("on its way to the rows", 4, false)
+	supersedes("on its way to the rows", 5, true)
+	x.ApplyActivity("u", activity("Anna", 7, 0))
+	supersedes("told while another is on its way", 6, false)
+	x.mu.RUnlock()
+	<-flushed
+	x.flush()
+	supersedes("rows again", 6, false)
+	supersedes("rows again", 7, true)
+
+	// A newer publication that says the same is no change, but an older one does not supersede it.
+	seq, later := x.seq, activity("Anna", 7, 0)
+	later.User.Version.Timestamp++
+	x.ApplyActivity("u", later)
+	x.flush()
+	supersedes("an older publication", 7, false)
+	if x.seq != seq {
+		t.Error("a publication that says nothing new is a change")
 	}
 }

@@ -1,6 +1,9 @@
 package views
 
-import "github.com/potok-streams/potok/internal/intern"
+import (
+	"github.com/potok-streams/potok/codecs"
+	"github.com/potok-streams/potok/internal/intern"
+)
 
 // rows keeps every row, numbered in the order in which they came; none ever leaves. There is no pointer for a row: the garbage
 // collector follows every pointer again and again, and there are millions of rows. Guarded by Index.mu.
@@ -19,8 +22,9 @@ type slot struct {
 	nameLen, emailLen uint32 // of these
 	count             uint64
 	last              int64
-	seq               uint64 // place in the order of changes, 0: not in it
-	doc               uint32 // in the text index; says something only if texts.has it
+	version           codecs.Version // of the user
+	seq               uint64         // place in the order of changes, 0: not in it
+	doc               uint32         // in the text index; says something only if texts.has it
 	known             bool
 }
 
@@ -43,8 +47,14 @@ func (rs *rows) state(i int32) state {
 	text := rs.texts.String(r.text, int(r.nameLen+r.emailLen))
 	return state{
 		id: rs.ids.String(i), name: text[:r.nameLen], email: text[r.nameLen:],
-		known: r.known, count: r.count, last: r.last,
+		known: r.known, version: r.version, count: r.count, last: r.last,
 	}
+}
+
+// age returns how new a row's state is.
+func (rs *rows) age(i int32) codecs.Age {
+	r := rs.at(i)
+	return codecs.Age{Count: r.count, Known: r.known, Version: r.version}
 }
 
 // name returns a row's name.
@@ -63,10 +73,13 @@ func (rs *rows) number(id string) (i int32, fresh bool) {
 	return i, fresh
 }
 
+// find returns the row of an id, if there is one.
+func (rs *rows) find(id string) (i int32, ok bool) { return rs.ids.Find([]byte(id)) }
+
 // set gives a row its new state.
 func (rs *rows) set(i int32, s *state) {
 	r := rs.at(i)
-	r.known, r.count, r.last = s.known, s.count, s.last
+	r.known, r.version, r.count, r.last = s.known, s.version, s.count, s.last
 	if old := rs.state(i); old.name == s.name && old.email == s.email {
 		return
 	}

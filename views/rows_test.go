@@ -67,15 +67,20 @@ func TestToldIsBounded(t *testing.T) {
 
 // What there is millions of has no pointers, which the garbage collector would follow.
 func TestNoPointers(t *testing.T) {
-	for _, v := range []any{slot{}, change{}, entry{}} {
-		typ := reflect.TypeOf(v)
-		for i := range typ.NumField() {
-			switch kind := typ.Field(i).Type.Kind(); kind {
-			case reflect.Bool, reflect.Int32, reflect.Int64, reflect.Uint32, reflect.Uint64:
-			default:
-				t.Errorf("%s.%s is a %s", typ, typ.Field(i).Name, kind)
+	var check func(name string, typ reflect.Type)
+	check = func(name string, typ reflect.Type) {
+		switch kind := typ.Kind(); kind {
+		case reflect.Bool, reflect.Int32, reflect.Int64, reflect.Uint32, reflect.Uint64:
+		case reflect.Struct:
+			for i := range typ.NumField() {
+				check(name+"."+typ.Field(i).Name, typ.Field(i).Type)
 			}
+		default:
+			t.Errorf("%s is a %s", name, kind)
 		}
+	}
+	for _, v := range []any{slot{}, change{}, entry{}} {
+		check(reflect.TypeOf(v).Name(), reflect.TypeOf(v))
 	}
 }
 

@@ -15,6 +15,7 @@ type state struct {
 	id          string
 	name, email string
 	known       bool // there is a user
+	version     codecs.Version
 	count       uint64
 	last        int64 // ms, or noTime
 }
@@ -26,13 +27,17 @@ func newState(userID string, a *codecs.Activity) state {
 		return s
 	}
 	if a.User != nil {
-		s.known, s.name, s.email = true, a.User.Name, a.User.Email
+		s.known, s.name, s.email, s.version = true, a.User.Name, a.User.Email, a.User.Version
 	}
 	s.count = a.Tally.Count
 	if a.Tally.Span.Known {
 		s.last = a.Tally.Span.Last
 	}
 	return s
+}
+
+func (s *state) age() codecs.Age {
+	return codecs.Age{Count: s.count, Known: s.known, Version: s.version}
 }
 
 // complete says that the row is in result A: a known user with events.

@@ -69,20 +69,26 @@ func (o *viewing) open(c *connection, d *dataDir, log *slog.Logger, registry *pr
 		cfg.Observe.Flushed = stageMetrics{registry, "view-" + table}.stores()
 		return cfg
 	}
-	activity := engine.NewView(observed(names.ActivityTable()), names.ActivityTable(), codecs.ActivityCodec{}, merge, func(_, key string, row []byte) error {
-		a, err := codecs.DecodeSummary(row)
-		if err == nil {
-			index.ApplyActivity(key, a)
-		}
-		return err
+	activity := engine.NewView(observed(names.ActivityTable()), names.ActivityTable(), codecs.ActivityCodec{}, merge, engine.Follower{
+		Applied: func(key string, row []byte) error {
+			a, err := codecs.DecodeSummary(row)
+			if err == nil {
+				index.ApplyActivity(key, a)
+			}
+			return err
+		},
+		Supersedes: func(key string, row []byte) (bool, error) {
+			age, err := codecs.DecodeAge(row)
+			return err == nil && index.Supersedes(key, age), err
+		},
 	})
-	counts := engine.NewView(observed(names.EventTypesTable()), names.EventTypesTable(), codecs.TallyCodec{}, merge, func(_, key string, row []byte) error {
+	counts := engine.NewView(observed(names.EventTypesTable()), names.EventTypesTable(), codecs.TallyCodec{}, merge, engine.Follower{Applied: func(key string, row []byte) error {
 		t, err := codecs.DecodeTally(row)
 		if err == nil {
 			index.ApplyCount(key, t)
 		}
 		return err
-	})
+	}})
 	cl, err := c.kafka.Client()
 	if err != nil {
 		return nil, nil, err

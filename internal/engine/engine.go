@@ -89,7 +89,10 @@ func newState(cfg Config, name string, opened func(*store.Store) error, foreign 
 	}
 	s := &state{cfg: cfg, admin: kadm.NewClient(cl)}
 	s.connected, s.disconnect = context.WithCancel(context.Background())
-	opts := store.Options{Logger: cfg.Logger, OnFailure: cfg.OnDiskFailure, Memory: cfg.Memory, OnForeign: foreign, OnFlush: cfg.Observe.Flushed}
+	opts := store.Options{
+		Logger: cfg.Logger, OnFailure: cfg.OnDiskFailure, Memory: cfg.Memory, OnForeign: foreign, OnFlush: cfg.Observe.Flushed,
+		KeepRead: opened != nil, // a view's
+	}
 	s.registry = store.NewRegistry(filepath.Join(cfg.Dir, name), opts, s.changelog, opened)
 	return s, nil
 }
@@ -221,24 +224,34 @@ func (s *state) consumerGroup(alive func(time.Time), ready func()) goka.Consumer
 func hasher() func() hash.Hash32 { return goka.DefaultHasher() }
 
 // update is the callback that goka calls for every changelog record it reads: in recovery, in standby, for joins, and in
-// views. It keeps the merge of what is there and what came; stale, if not nil, is called for a row that was older.
-func (s *state) update(merge Merge, stale func(st *store.Store, offset int64, key string, kept []byte), applied func(topic, key string, kept []byte) error) goka.UpdateCallback {
+// views. It keeps the merge of what is there and what came, and looks at what is there only where a follower does not know that what
+// came supersedes it. stale, if not nil, is called for a row that was older.
+func (s *state) update(merge Merge, stale func(st *store.Store, offset int64, key string, kept []byte), follower Follower) goka.UpdateCallback {
+	merged := func(st *store.Store, topic, key string, value []byte) (kept []byte, isStale bool, err error) {
+		if value != nil && follower.Supersedes != nil {
+			if ok, err := follower.Supersedes(key, value); ok || err != nil {
+				return value, false, err
+			}
+		}
+		old, err := st.Get(key)
+		switch {
+		case err != nil:
+			return nil, false, err
+		case value == nil: // nobody deletes rows: not ours, and not kept
+			return old, old != nil, nil
+		case old == nil:
+			return value, false, nil
+		default:
+			return merge(topic, old, value)
+		}
+	}
 	return func(ctx goka.UpdateContext, _ storage.Storage, key string, value []byte) error {
 		topic := string(ctx.Topic())
 		// goka passes a proxy of its own; the registry has the store itself.
 		st := s.registry.Get(topic, ctx.Partition())
-		old, err := st.Get(key)
+		kept, isStale, err := merged(st, topic, key, value)
 		if err != nil {
-			return err
-		}
-		kept, isStale := value, false
-		switch {
-		case value == nil: // nobody deletes rows: not ours, and not kept
-			kept, isStale = old, old != nil
-		case old != nil:
-			if kept, isStale, err = merge(topic, old, value); err != nil {
-				return fmt.Errorf("merge a row of %s/%d at offset %d: %w", topic, ctx.Partition(), ctx.Offset(), err)
-			}
+			return fmt.Errorf("apply a row of %s/%d at offset %d: %w", topic, ctx.Partition(), ctx.Offset(), err)
 		}
 		if kept != nil {
 			err = st.Set(key, kept)
@@ -246,8 +259,8 @@ func (s *state) update(merge Merge, stale func(st *store.Store, offset int64, ke
 		if err == nil && isStale && stale != nil {
 			stale(st, ctx.Offset(), key, kept)
 		}
-		if err == nil && kept != nil && applied != nil {
-			err = applied(topic, key, kept)
+		if err == nil && kept != nil && follower.Applied != nil {
+			err = follower.Applied(key, kept)
 		}
 		if err == nil {
 			st.Applied(ctx.Offset())

@@ -15,12 +15,22 @@ import (
 
 // View follows one table to its end and keeps it on local disk.
 type View struct {
-	cfg     Config
-	table   string
-	codec   goka.Codec
-	merge   Merge
-	applied func(topic, key string, row []byte) error
-	current atomic.Pointer[viewRun]
+	cfg      Config
+	table    string
+	codec    goka.Codec
+	merge    Merge
+	follower Follower
+	current  atomic.Pointer[viewRun]
+}
+
+// Follower is who a view passes its rows on to. Its functions are called by one goroutine a partition.
+type Follower struct {
+	// Applied is called with every row, those on disk first, and again whenever one has changed: no row on disk is newer than what
+	// was applied last.
+	Applied func(key string, row []byte) error
+	// Supersedes, if not nil, reports whether a row is known to be what merging it with the last that was applied would keep: then
+	// the one on disk need not be read.
+	Supersedes func(key string, row []byte) (bool, error)
 }
 
 type viewRun struct {
@@ -29,10 +39,9 @@ type viewRun struct {
 	restored atomic.Bool // has been: later a view that lost its brokers still has its rows
 }
 
-// NewView makes a view of a table. applied is called with every row, those on disk first, and again whenever one has
-// changed, by one goroutine a partition. A view may be run any number of times, one after the other.
-func NewView(cfg Config, table string, codec goka.Codec, merge Merge, applied func(topic, key string, row []byte) error) *View {
-	return &View{cfg: cfg, table: table, codec: codec, merge: merge, applied: applied}
+// NewView makes a view of a table. A view may be run any number of times, one after the other.
+func NewView(cfg Config, table string, codec goka.Codec, merge Merge, follower Follower) *View {
+	return &View{cfg: cfg, table: table, codec: codec, merge: merge, follower: follower}
 }
 
 // Name returns the stage's name.
@@ -93,7 +102,7 @@ func (v *View) Run(ctx context.Context, ready func()) error {
 		goka.WithViewTopicManagerBuilder(st.topicManager),
 		goka.WithViewConsumerSaramaBuilder(st.saramaConsumer),
 		goka.WithViewStorageBuilder(st.registry.Build),
-		goka.WithViewCallback(st.update(v.merge, nil, v.applied)), // the owner and the standbys see to stale rows
+		goka.WithViewCallback(st.update(v.merge, nil, v.follower)), // the owner and the standbys see to stale rows
 		goka.WithViewAutoReconnect(),
 		goka.WithViewBackoffBuilder(func() (goka.Backoff, error) { return goka.NewSimpleBackoff(500*time.Millisecond, 10*time.Second), nil }),
 		goka.WithViewLogger(gokaLogger{v.cfg.Logger.With("stage", v.Name())}),
@@ -171,7 +180,7 @@ func (v *View) load(s *store.Store) error {
 		if err != nil {
 			return err
 		}
-		if err := v.applied(v.table, string(it.Key()), append([]byte(nil), row...)); err != nil {
+		if err := v.follower.Applied(string(it.Key()), append([]byte(nil), row...)); err != nil {
 			return err
 		}
 	}

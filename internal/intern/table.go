@@ -48,18 +48,24 @@ func (t *Table) place(i int32) (place uint64, n int) {
 	return uint64(at), end - int(at%chunkBytes)
 }
 
+// Find returns the name's number, if it has one.
+func (t *Table) Find(name []byte) (i int32, ok bool) {
+	if t.slots == nil {
+		return 0, false
+	}
+	s := t.slots[t.slotOf(uint32(maphash.Bytes(t.seed, name)), name)]
+	return s.number(), s != 0
+}
+
 // Number returns the name's number, a new one if it has none.
 func (t *Table) Number(name []byte) (i int32, fresh bool) {
 	if t.slots == nil {
 		t.seed, t.slots = maphash.MakeSeed(), make([]slot, minSlots)
 	}
 	hash := uint32(maphash.Bytes(t.seed, name))
-	mask := uint32(len(t.slots) - 1)
-	at := hash & mask
-	for ; t.slots[at] != 0; at = (at + 1) & mask {
-		if s := t.slots[at]; s.hash() == hash && bytes.Equal(t.Text(s.number()), name) {
-			return s.number(), false
-		}
+	at := t.slotOf(hash, name)
+	if s := t.slots[at]; s != 0 {
+		return s.number(), false
 	}
 	i = int32(len(t.places))
 	t.slots[at] = newSlot(hash, i)
@@ -74,6 +80,17 @@ func (t *Table) Number(name []byte) (i int32, fresh bool) {
 		t.grow()
 	}
 	return i, true
+}
+
+// slotOf returns where the slot of a name with this hash is, or would be.
+func (t *Table) slotOf(hash uint32, name []byte) (at uint32) {
+	mask := uint32(len(t.slots) - 1)
+	for at = hash & mask; t.slots[at] != 0; at = (at + 1) & mask {
+		if s := t.slots[at]; s.hash() == hash && bytes.Equal(t.Text(s.number()), name) {
+			break
+		}
+	}
+	return at
 }
 
 // grow doubles the slots.

@@ -24,12 +24,15 @@ func TestTable(t *testing.T) {
 			known, ok := want[name]
 			if !ok {
 				known = int32(len(want))
-				want[name] = known
 				bytes += len(name)
+			}
+			if got, found := n.Find([]byte(name)); found != ok || ok && got != known {
+				t.Fatalf("round %d: %.20q is found as %d, %v; want %d, %v", round, name, got, found, known, ok)
 			}
 			if got, fresh := n.Number([]byte(name)); got != known || fresh == ok {
 				t.Fatalf("round %d: %.20q is %d, want %d; new: %v", round, name, got, known, fresh)
 			}
+			want[name] = known
 		}
 		for name, i := range want {
 			if text, s := string(n.Text(i)), n.String(i); text != name || s != name {
