@@ -54,6 +54,7 @@ func queries(ctx context.Context, b *bench) (err error) {
 	if err != nil {
 		return err
 	}
+	b.logf("asking, with %s events/s", thousands(int64(b.writeRate)))
 	end := b.background(ctx, d, b.writeRate, d.more.draw)
 	results, cores, err := b.ask(ctx, p, kinds)
 	published, endErr := end()

@@ -10,6 +10,7 @@ import (
 	"net"
 	"path/filepath"
 	"strconv"
+	"sync"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/spf13/cobra"
@@ -122,8 +123,13 @@ func (o *viewing) open(c *connection, d *dataDir, log *slog.Logger, registry *pr
 		{Name: activity.Name(), Run: untilReplaced(activity), Progress: progress(activity.Progress)},
 		{Name: counts.Name(), Run: untilReplaced(counts), Progress: progress(counts.Progress)},
 	}
-	s.http = []app.Stage{httpStage("http", l, views.HTTPServer(web), log), {Name: "lag", Run: meter.Run}, {Name: "streams", Run: func(ctx context.Context, ready func()) error {
+	th, srv := newThreads(), views.HTTPServer(web)
+	srv.Handler = th.count(srv.Handler)
+	s.http = []app.Stage{httpStage("http", l, srv, log), {Name: "lag", Run: meter.Run}, {Name: "streams", Run: func(ctx context.Context, ready func()) error {
 		ready()
+		var beside sync.WaitGroup
+		defer beside.Wait()
+		beside.Go(func() { th.run(ctx) })
 		return web.Run(ctx)
 	}}}
 	return s, cl.Close, nil
