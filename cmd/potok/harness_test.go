@@ -237,7 +237,7 @@ func (w *world) connect() {
 	if w.client != nil {
 		w.client.Close()
 	}
-	cl, err := w.kafka.Client(kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.ProducerBatchMaxBytes(4_500_000), kgo.AlwaysRetryEOF())
+	cl, err := w.kafka.Client(kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.ProducerBatchMaxBytes(4_500_000))
 	if err != nil {
 		w.t.Fatal(err)
 	}

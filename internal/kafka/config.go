@@ -154,6 +154,8 @@ func (c Config) Options() ([]kgo.Opt, error) {
 		// Added partitions and re-created topics are to be seen within seconds, not after franz-go's five minutes.
 		kgo.MetadataMaxAge(5 * time.Second),
 		kgo.MetadataMinAge(250 * time.Millisecond),
+		// Ping, which comes first, tells of wrong settings; a broker that hangs up afterwards restarts.
+		kgo.AlwaysRetryEOF(),
 	}
 	if c.usesSASL() {
 		opts = append(opts, kgo.SASL(c.mechanism()))

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math"
 	"math/rand/v2"
 	"net"
 	"os"
@@ -224,8 +225,8 @@ func TestPing(t *testing.T) {
 	if err := ping(addr); err != nil {
 		t.Error(err)
 	}
-	if err := ping(hangsUpOnce(t, addr)); err != nil {
-		t.Errorf("a broker that hangs up once: %v", err)
+	if err := ping(hangingUp(t, addr, 5)); err != nil {
+		t.Errorf("a broker that hangs up five times: %v", err)
 	}
 	broker.Close()
 	says := func(err error, want string) {
@@ -236,6 +237,7 @@ func TestPing(t *testing.T) {
 	}
 	says(ping(addr), "connection refused")
 	says(ping(addr), "check --bootstrap-servers")
+	says(ping(hangingUp(t, addr, math.MaxInt)), "broker closed the connection")
 
 	mute, err := net.Listen("tcp", "127.0.0.1:0") // takes connections and says nothing
 	if err != nil {
@@ -268,8 +270,8 @@ func TestPing(t *testing.T) {
 	}
 }
 
-// hangsUpOnce returns an address that leads to another, but for the first connection, which ends with its first request.
-func hangsUpOnce(t *testing.T, addr string) string {
+// hangingUp returns an address that leads to another, but for the first connections, which end with their first request.
+func hangingUp(t *testing.T, addr string, times int) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -277,12 +279,12 @@ func hangsUpOnce(t *testing.T, addr string) string {
 	}
 	t.Cleanup(func() { l.Close() })
 	go func() {
-		for first := true; ; first = false {
+		for n := 0; ; n++ {
 			c, err := l.Accept()
 			if err != nil {
 				return
 			}
-			if first {
+			if n < times {
 				_, _ = c.Read(make([]byte, 1<<10))
 				c.Close()
 				continue

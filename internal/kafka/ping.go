@@ -5,12 +5,18 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
+
+// hangUps is for how long a broker that hangs up is asked again before anybody is told: it may be one that asks for SASL, or one
+// that restarts.
+const hangUps = 3 * time.Second
 
 // Ping checks that a broker answers and accepts the settings. The error says what to look at; it comes within the
 // time-out.
@@ -18,13 +24,20 @@ func (c Config) Ping(ctx context.Context, timeout time.Duration) error {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	var last lastDialError
-	// A broker that hangs up may be one that asks for SASL, or one that restarts: it is asked again before anybody is told.
-	cl, err := c.Client(kgo.WithHooks(&last), kgo.AlwaysRetryEOF(), kgo.RequestRetries(2), kgo.RetryTimeout(timeout), kgo.RequestTimeoutOverhead(timeout))
+	cl, err := c.Client(kgo.WithHooks(&last), kgo.RetryTimeout(timeout), kgo.RequestTimeoutOverhead(timeout))
 	if err != nil {
 		return err
 	}
 	defer cl.Close()
 	err = cl.Ping(ctx)
+	for end := time.Now().Add(min(hangUps, timeout/2)); (errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET)) && time.Now().Before(end); {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(50 * time.Millisecond):
+			err = cl.Ping(ctx)
+		}
+	}
 	if err == nil {
 		return nil
 	}
