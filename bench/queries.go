@@ -1,12 +1,17 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"net/http"
+	"net/url"
 	"sync"
 	"time"
+
+	"github.com/valyala/fasthttp"
 
 	"github.com/potok-streams/potok/views/client"
 )
@@ -14,13 +19,16 @@ import (
 const (
 	queryWorkers = 64 // requests of a kind that may be under way at the same time
 	deepLimit    = 1000
+	pageKinds    = 4 // pages that are asked for
 )
 
 // query is a kind of question.
 type query struct {
 	name string
-	rate int // a second
-	ask  func(ctx context.Context, rng *rand.Rand) error
+	rate int           // a second
+	lag  time.Duration // after the other kinds: whoever asks for different pages does not do it in the same instant
+	path func(rng *rand.Rand) string
+	has  string // what an answer has in it
 }
 
 // queryResult is how long the answers to a kind of question took.
@@ -80,25 +88,22 @@ func queries(ctx context.Context, b *bench) (err error) {
 
 // queries are the kinds of questions. Deep pages begin in the middle of the listing.
 func (p *potok) queries(ctx context.Context) ([]query, error) {
-	kinds := []query{{"one user", p.b.getRate, func(ctx context.Context, rng *rand.Rand) error {
-		_, err := p.view.User(ctx, p.d.userID(rng.IntN(p.d.users)))
-		return err
+	kinds := []query{{name: "one user", rate: p.b.getRate, has: `{"user_id":"`, path: func(rng *rand.Rand) string {
+		return "/v1/users/" + url.PathEscape(p.d.userID(rng.IntN(p.d.users)))
 	}}}
-	page := func(name string, q client.UsersQuery) {
-		kinds = append(kinds, query{name, p.b.pageRate, func(ctx context.Context, _ *rand.Rand) error {
-			page, err := p.view.Users(ctx, q)
-			if err == nil && len(page.Users) == 0 {
-				err = errors.New("the page is empty")
-			}
-			return err
-		}})
+	page := func(name string, sort client.Sort, cursor string) {
+		path := "/v1/users?" + url.Values{"sort": {string(sort)}, "cursor": {cursor}}.Encode()
+		kinds = append(kinds, query{
+			name: name, rate: p.b.pageRate, has: `{"users":[{`, path: func(*rand.Rand) string { return path },
+			lag: time.Duration(len(kinds)-1) * time.Second / time.Duration(pageKinds*p.b.pageRate),
+		})
 	}
 	orders := []struct {
 		name string
 		sort client.Sort
 	}{{"count", client.ByEventCountDesc}, {"name", client.ByName}}
 	for _, o := range orders {
-		page("first page by "+o.name, client.UsersQuery{Sort: o.sort})
+		page("first page by "+o.name, o.sort, "")
 	}
 	for _, o := range orders {
 		seen, cursor := 0, ""
@@ -114,7 +119,7 @@ func (p *potok) queries(ctx context.Context) ([]query, error) {
 		if cursor == "" {
 			return nil, errors.New("too few users for deep pages")
 		}
-		page("deep page by "+o.name, client.UsersQuery{Sort: o.sort, Cursor: cursor})
+		page("deep page by "+o.name, o.sort, cursor)
 	}
 	return kinds, nil
 }
@@ -125,9 +130,11 @@ func (b *bench) ask(ctx context.Context, p *potok, kinds []query) (results []que
 	asking, cancel := context.WithDeadline(ctx, measured.Add(b.duration))
 	defer cancel()
 	results = make([]queryResult, len(kinds))
+	host := &fasthttp.HostClient{Addr: p.listen, MaxConns: len(kinds) * queryWorkers, ReadTimeout: time.Minute, RetryIf: func(*fasthttp.Request) bool { return false }}
+	defer host.CloseIdleConnections()
 	var work sync.WaitGroup
 	for i, k := range kinds {
-		work.Go(func() { results[i] = k.run(ctx, asking, measured, measured.Add(b.duration), b.seed) })
+		work.Go(func() { results[i] = k.run(host, asking, measured, measured.Add(b.duration), b.seed) })
 	}
 	defer work.Wait()
 	if err := p.process.pause(ctx, b.warmup); err != nil {
@@ -149,7 +156,7 @@ func (b *bench) ask(ctx context.Context, p *potok, kinds []query) (results []que
 
 // run asks at a fixed rate until asking ends, whether or not answers have come: a slow answer delays nobody else's question.
 // What was due before the measurement begins is left out.
-func (k query) run(ctx, asking context.Context, measured, end time.Time, seed uint64) queryResult {
+func (k query) run(host *fasthttp.HostClient, asking context.Context, measured, end time.Time, seed uint64) queryResult {
 	r := queryResult{Name: k.name, Rate: k.rate}
 	var mu sync.Mutex
 	var work sync.WaitGroup
@@ -159,7 +166,7 @@ func (k query) run(ctx, asking context.Context, measured, end time.Time, seed ui
 			rng := rand.New(rand.NewPCG(seed, uint64(w)))
 			for at := range due {
 				sent := time.Now()
-				err := k.ask(ctx, rng)
+				err := k.ask(host, k.path(rng))
 				done := time.Now()
 				if at.Before(measured) {
 					continue
@@ -178,7 +185,7 @@ func (k query) run(ctx, asking context.Context, measured, end time.Time, seed ui
 			}
 		})
 	}
-	began := time.Now()
+	began := time.Now().Add(k.lag)
 	gap := time.Second / time.Duration(k.rate)
 	for n := 0; ; n++ {
 		at := began.Add(time.Duration(n) * gap)
@@ -190,6 +197,23 @@ func (k query) run(ctx, asking context.Context, measured, end time.Time, seed ui
 		case <-time.After(time.Until(at)):
 			due <- at
 		}
+	}
+}
+
+// ask asks and reads the answer. It does not decode it, and takes it as a client that does not ask for compression: what is measured
+// is the view, which shares the machine's cores with this client.
+func (k query) ask(host *fasthttp.HostClient, path string) error {
+	req, resp := fasthttp.AcquireRequest(), fasthttp.AcquireResponse()
+	defer fasthttp.ReleaseRequest(req)
+	defer fasthttp.ReleaseResponse(resp)
+	req.SetRequestURI("http://" + host.Addr + path)
+	switch err := host.Do(req, resp); {
+	case err != nil:
+		return err
+	case resp.StatusCode() != http.StatusOK || !bytes.HasPrefix(resp.Body(), []byte(k.has)):
+		return fmt.Errorf("%s: %d: %.200s", path, resp.StatusCode(), resp.Body())
+	default:
+		return nil
 	}
 }
 
