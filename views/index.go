@@ -95,16 +95,13 @@ func (x *Index) Supersedes(userID string, age codecs.Age) bool {
 		s, told = x.flying[userID]
 	}
 	x.feed.Unlock()
-	if !told { // nor will it be meanwhile: a row's calls come one after the other
-		x.mu.RLock()
-		defer x.mu.RUnlock()
-		r, ok := x.rows.find(userID)
-		if !ok {
-			return false
-		}
-		return age.Supersedes(x.rows.age(r))
+	if told {
+		return age.Supersedes(s.age())
 	}
-	return age.Supersedes(s.age())
+	x.mu.RLock() // it will not be told meanwhile: a row's calls come one after the other
+	defer x.mu.RUnlock()
+	r, ok := x.rows.find(userID)
+	return ok && age.Supersedes(x.rows.age(r))
 }
 
 // touch says that something changed.

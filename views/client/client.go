@@ -92,6 +92,7 @@ func New(baseURL string, opts ...Option) (*Client, error) {
 		if t, ok := http.DefaultTransport.(*http.Transport); ok {
 			t = t.Clone()
 			t.ResponseHeaderTimeout = headTimeout
+			t.MaxIdleConnsPerHost = t.MaxIdleConns // there is one host; by default the third question at a time opens a connection for itself
 			t.TLSClientConfig = c.tls
 			// HTTP/2 has one connection for all, and would go on using one that is dead: streams were opened on it again and again.
 			t.HTTP2 = &http.HTTP2Config{SendPingTimeout: pingAfter, PingTimeout: pingAfter}

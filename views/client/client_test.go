@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -42,6 +43,37 @@ func TestNew(t *testing.T) {
 	}
 	if c, err := New("https://x/potok/"); err != nil || c.URL() != "https://x/potok" {
 		t.Errorf("%v %v", c, err)
+	}
+}
+
+// TestConnectionsAreKept: questions that are asked at the same time find the connections of those before them.
+func TestConnectionsAreKept(t *testing.T) {
+	const together, rounds = 16, 3
+	var asked sync.WaitGroup // all of a round
+	var mu sync.Mutex
+	connections := map[string]bool{}
+	c := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		mu.Lock()
+		connections[r.RemoteAddr] = true
+		mu.Unlock()
+		asked.Done()
+		asked.Wait()
+		io.WriteString(w, `{"user_id":"7"}`)
+	})
+	for range rounds {
+		asked.Add(together)
+		var answered sync.WaitGroup
+		for range together {
+			answered.Go(func() {
+				if _, err := c.User(t.Context(), "7"); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		answered.Wait()
+	}
+	if len(connections) != together {
+		t.Errorf("%d connections for %d questions at a time", len(connections), together)
 	}
 }
 
