@@ -24,11 +24,11 @@ const (
 
 // query is a kind of question.
 type query struct {
-	name string
-	rate int           // a second
-	lag  time.Duration // after the other kinds: whoever asks for different pages does not do it in the same instant
-	path func(rng *rand.Rand) string
-	has  string // what an answer has in it
+	name   string
+	rate   int           // a second
+	offset time.Duration // in time: those who ask for different pages do not do it in the same instant
+	path   func(rng *rand.Rand) string
+	begins string // how a good answer does
 }
 
 // queryResult is how long the answers to a kind of question took.
@@ -88,14 +88,14 @@ func queries(ctx context.Context, b *bench) (err error) {
 
 // queries are the kinds of questions. Deep pages begin in the middle of the listing.
 func (p *potok) queries(ctx context.Context) ([]query, error) {
-	kinds := []query{{name: "one user", rate: p.b.getRate, has: `{"user_id":"`, path: func(rng *rand.Rand) string {
+	kinds := []query{{name: "one user", rate: p.b.getRate, begins: `{"user_id":"`, path: func(rng *rand.Rand) string {
 		return "/v1/users/" + url.PathEscape(p.d.userID(rng.IntN(p.d.users)))
 	}}}
 	page := func(name string, sort client.Sort, cursor string) {
 		path := "/v1/users?" + url.Values{"sort": {string(sort)}, "cursor": {cursor}}.Encode()
 		kinds = append(kinds, query{
-			name: name, rate: p.b.pageRate, has: `{"users":[{`, path: func(*rand.Rand) string { return path },
-			lag: time.Duration(len(kinds)-1) * time.Second / time.Duration(pageKinds*p.b.pageRate),
+			name: name, rate: p.b.pageRate, begins: `{"users":[{`, path: func(*rand.Rand) string { return path },
+			offset: time.Duration(len(kinds)-1) * time.Second / time.Duration(pageKinds*p.b.pageRate),
 		})
 	}
 	orders := []struct {
@@ -130,7 +130,7 @@ func (b *bench) ask(ctx context.Context, p *potok, kinds []query) (results []que
 	asking, cancel := context.WithDeadline(ctx, measured.Add(b.duration))
 	defer cancel()
 	results = make([]queryResult, len(kinds))
-	host := &fasthttp.HostClient{Addr: p.listen, MaxConns: len(kinds) * queryWorkers, ReadTimeout: time.Minute, RetryIf: func(*fasthttp.Request) bool { return false }}
+	host := &fasthttp.HostClient{Addr: p.listen, MaxConns: len(kinds) * queryWorkers, ReadTimeout: time.Minute, MaxIdemponentCallAttempts: 1}
 	defer host.CloseIdleConnections()
 	var work sync.WaitGroup
 	for i, k := range kinds {
@@ -185,7 +185,7 @@ func (k query) run(host *fasthttp.HostClient, asking context.Context, measured, 
 			}
 		})
 	}
-	began := time.Now().Add(k.lag)
+	began := time.Now().Add(k.offset)
 	gap := time.Second / time.Duration(k.rate)
 	for n := 0; ; n++ {
 		at := began.Add(time.Duration(n) * gap)
@@ -210,7 +210,7 @@ func (k query) ask(host *fasthttp.HostClient, path string) error {
 	switch err := host.Do(req, resp); {
 	case err != nil:
 		return err
-	case resp.StatusCode() != http.StatusOK || !bytes.HasPrefix(resp.Body(), []byte(k.has)):
+	case resp.StatusCode() != http.StatusOK || !bytes.HasPrefix(resp.Body(), []byte(k.begins)):
 		return fmt.Errorf("%s: %d: %.200s", path, resp.StatusCode(), resp.Body())
 	default:
 		return nil
