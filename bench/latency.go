@@ -106,14 +106,14 @@ func (b *bench) latencyAt(ctx context.Context, p *potok, rate, first int) (r lat
 	if err := p.process.pause(ctx, b.warmup/5); err != nil {
 		return r, err
 	}
-	if r.IdleCPU, err = p.process.cores(ctx, b.warmup-b.warmup/5); err != nil {
+	if r.IdleCPU, err = p.cores(ctx, b.warmup-b.warmup/5); err != nil {
 		return r, err
 	}
 	if err := f.watch(asking); err != nil {
 		return r, err
 	}
 	following.Store(true)
-	if r.BusyCPU, err = p.process.cores(ctx, b.duration); err != nil {
+	if r.BusyCPU, err = p.cores(ctx, b.duration); err != nil {
 		return r, err
 	}
 	following.Store(false)
@@ -129,20 +129,6 @@ func (b *bench) latencyAt(ctx context.Context, p *potok, rate, first int) (r lat
 	defer f.mu.Unlock()
 	r.Stream, r.HTTP, r.Missing = spreadOf(f.stream), spreadOf(f.http), len(f.unseen)+f.unanswered
 	return r, nil
-}
-
-// cores returns how much of a core the process uses while it waits.
-func (p *process) cores(ctx context.Context, d time.Duration) (float64, error) {
-	before, err := p.usage()
-	began := time.Now()
-	if pauseErr := p.pause(ctx, d); pauseErr != nil {
-		return 0, pauseErr
-	}
-	if errors.Is(err, errUnmeasured) {
-		return 0, nil
-	}
-	after, afterErr := p.usage()
-	return after.since(before).CPU / time.Since(began).Seconds(), errors.Join(err, afterErr)
 }
 
 func percent(f float64) string {

@@ -37,8 +37,9 @@ type options struct {
 	writeRate   int
 	getRate     int
 	pageRate    int
-	clients     int // clients: streams
-	stalled     int // of those, how many never read
+	apart       bool // queries: processors and view are two processes
+	clients     int  // clients: streams
+	stalled     int  // of those, how many never read
 }
 
 func defaults(command string) options {
@@ -144,6 +145,7 @@ func (o *options) flags(f *flag.FlagSet, command string) {
 		f.IntVar(&o.writeRate, "write-rate", o.writeRate, "events a second that come in")
 		f.IntVar(&o.getRate, "get-rate", o.getRate, "requests a second for one user")
 		f.IntVar(&o.pageRate, "page-rate", o.pageRate, "requests a second for each kind of page")
+		f.BoolVar(&o.apart, "apart", false, "run the processors (nice "+processorsNice+") and the view in a process each, and not both in one")
 	}
 }
 
@@ -194,6 +196,9 @@ func (o *options) validate() error {
 	}
 	if o.httpSamples < 0 || o.httpSamples > o.samples {
 		errs = append(errs, errors.New("--http-samples must be from 0 to --samples"))
+	}
+	if o.apart && o.flagsOf != "" {
+		errs = append(errs, errors.New("--potok-flags are for potok run, which --apart does not run"))
 	}
 	if o.stalled < 0 || o.stalled > o.clients {
 		errs = append(errs, errors.New("--stalled must be from 0 to --clients"))

@@ -29,8 +29,10 @@ type potok struct {
 	prefix  string
 	dir     string // of the log; state is below
 	listen  string
-	process *process
-	view    *client.Client
+	process *process // who answers
+
+	processors *process // who counts, if they are apart; else nil
+	view       *client.Client
 }
 
 // counted returns an installation over topics that runs and has counted all that they have.
@@ -38,7 +40,12 @@ func (b *bench) counted(ctx context.Context, d *data) (p *potok, err error) {
 	if p, err = b.newPotok(d); err != nil {
 		return nil, err
 	}
-	if err = p.start(ctx, "run"); err == nil {
+	if b.apart {
+		err = p.startApart(ctx)
+	} else {
+		err = p.start(ctx, "run")
+	}
+	if err == nil {
 		err = p.complete(ctx)
 	}
 	if err != nil {
@@ -78,10 +85,7 @@ func freeAddress() (string, error) {
 
 // start runs `potok run` or another of its commands that serve. Extra flags are for what is not to be as it comes.
 func (p *potok) start(ctx context.Context, command string, extra ...string) (err error) {
-	args := []string{
-		command, "--bootstrap-servers", strings.Join(p.b.broker.servers, ","), "--listen", p.listen, "--data-dir", p.state(),
-		"--prefix", p.prefix, "--users-topic", p.d.usersTopic, "--events-topic", p.d.eventsTopic,
-	}
+	args := append(p.args(command), "--listen", p.listen, "--data-dir", p.state())
 	args = append(args, extra...)
 	if command == "run" {
 		args = append(args, strings.Fields(p.b.flagsOf)...)
@@ -90,16 +94,70 @@ func (p *potok) start(ctx context.Context, command string, extra ...string) (err
 	return err
 }
 
+// startApart runs in two processes what `potok run` runs in one: the processors, to which the system gives a core after all others, and
+// the view. When the processors end, so does the view; they have one log.
+func (p *potok) startApart(ctx context.Context) (err error) {
+	args := append([]string{"-n", processorsNice, p.b.potok}, p.args("process")...)
+	args = append(args, "--data-dir", filepath.Join(p.dir, "processors"))
+	if p.processors, err = p.b.start(ctx, p.dir, "nice", args...); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	go func() {
+		<-p.processors.done
+		cancel()
+	}()
+	return p.start(ctx, "view")
+}
+
+// processorsNice is the niceness of processors that are apart.
+const processorsNice = "10"
+
+// args are a command's flags that say what is read and written.
+func (p *potok) args(command string) []string {
+	return []string{
+		command, "--bootstrap-servers", strings.Join(p.b.broker.servers, ","),
+		"--prefix", p.prefix, "--users-topic", p.d.usersTopic, "--events-topic", p.d.eventsTopic,
+	}
+}
+
 func (p *potok) state() string { return filepath.Join(p.dir, "state") }
 
-// stop ends the process, by SIGTERM or harder.
-func (p *potok) stop(sig os.Signal) error {
-	if p.process == nil {
-		return nil
+// stop ends what runs, by SIGTERM or harder.
+func (p *potok) stop(sig os.Signal) (err error) {
+	for _, running := range []**process{&p.process, &p.processors} {
+		if *running != nil {
+			err = errors.Join(err, (*running).stop(sig))
+			*running = nil
+		}
 	}
-	err := p.process.stop(sig)
-	p.process = nil
 	return err
+}
+
+// cores lets time pass and returns how many cores were in use meanwhile, 0 where that can't be measured.
+func (p *potok) cores(ctx context.Context, d time.Duration) (float64, error) {
+	before, err := p.usedCPU()
+	began := time.Now()
+	if pauseErr := p.process.pause(ctx, d); pauseErr != nil {
+		return 0, pauseErr
+	}
+	if errors.Is(err, errUnmeasured) {
+		return 0, nil
+	}
+	after, afterErr := p.usedCPU()
+	return (after - before) / time.Since(began).Seconds(), errors.Join(err, afterErr)
+}
+
+// usedCPU returns the CPU seconds that what runs has used so far.
+func (p *potok) usedCPU() (seconds float64, err error) {
+	for _, running := range []*process{p.process, p.processors} {
+		if running == nil {
+			continue
+		}
+		used, usageErr := running.usage()
+		seconds, err = seconds+used.CPU, errors.Join(err, usageErr)
+	}
+	return seconds, err
 }
 
 // remove deletes what the installation has left: topics, groups, state.

@@ -141,7 +141,7 @@ func (b *bench) ask(ctx context.Context, p *potok, kinds []query) (results []que
 		cancel()
 		return nil, 0, err
 	}
-	if cores, err = p.process.cores(ctx, b.duration); err != nil {
+	if cores, err = p.cores(ctx, b.duration); err != nil {
 		cancel()
 		return nil, 0, err
 	}
