@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -20,6 +21,9 @@ const (
 
 	// maxConnections bounds how many connections to a view are kept.
 	maxConnections = 256
+
+	// processorsNice is the niceness of processors that are apart.
+	processorsNice = "10"
 )
 
 // potok is an installation of Potok: topics, a directory, and the process while it runs.
@@ -30,9 +34,8 @@ type potok struct {
 	dir     string // of the log; state is below
 	listen  string
 	process *process // who answers
-
-	processors *process // who counts, if they are apart; else nil
-	view       *client.Client
+	apart   *process // the processors, if they are a process of their own; else nil
+	view    *client.Client
 }
 
 // counted returns an installation over topics that runs and has counted all that they have.
@@ -96,22 +99,21 @@ func (p *potok) start(ctx context.Context, command string, extra ...string) (err
 
 // startApart runs in two processes what `potok run` runs in one: the processors, to which the system gives a core after all others, and
 // the view. When the processors end, so does the view; they have one log.
-func (p *potok) startApart(ctx context.Context) (err error) {
+func (p *potok) startApart(ctx context.Context) error {
 	args := append([]string{"-n", processorsNice, p.b.potok}, p.args("process")...)
 	args = append(args, "--data-dir", filepath.Join(p.dir, "processors"))
-	if p.processors, err = p.b.start(ctx, p.dir, "nice", args...); err != nil {
+	processors, err := p.b.start(ctx, p.dir, "nice", args...)
+	if err != nil {
 		return err
 	}
+	p.apart = processors
 	ctx, cancel := context.WithCancel(ctx)
 	go func() {
-		<-p.processors.done
+		<-processors.done
 		cancel()
 	}()
 	return p.start(ctx, "view")
 }
-
-// processorsNice is the niceness of processors that are apart.
-const processorsNice = "10"
 
 // args are a command's flags that say what is read and written.
 func (p *potok) args(command string) []string {
@@ -125,13 +127,16 @@ func (p *potok) state() string { return filepath.Join(p.dir, "state") }
 
 // stop ends what runs, by SIGTERM or harder.
 func (p *potok) stop(sig os.Signal) (err error) {
-	for _, running := range []**process{&p.process, &p.processors} {
-		if *running != nil {
-			err = errors.Join(err, (*running).stop(sig))
-			*running = nil
-		}
+	for _, r := range p.running() {
+		err = errors.Join(err, r.stop(sig))
 	}
+	p.process, p.apart = nil, nil
 	return err
+}
+
+// running returns the processes that were started and not stopped.
+func (p *potok) running() []*process {
+	return slices.DeleteFunc([]*process{p.process, p.apart}, func(r *process) bool { return r == nil })
 }
 
 // cores lets time pass and returns how many cores were in use meanwhile, 0 where that can't be measured.
@@ -150,11 +155,8 @@ func (p *potok) cores(ctx context.Context, d time.Duration) (float64, error) {
 
 // usedCPU returns the CPU seconds that what runs has used so far.
 func (p *potok) usedCPU() (seconds float64, err error) {
-	for _, running := range []*process{p.process, p.processors} {
-		if running == nil {
-			continue
-		}
-		used, usageErr := running.usage()
+	for _, r := range p.running() {
+		used, usageErr := r.usage()
 		seconds, err = seconds+used.CPU, errors.Join(err, usageErr)
 	}
 	return seconds, err
