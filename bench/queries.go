@@ -125,11 +125,11 @@ func (p *potok) queries(ctx context.Context) ([]query, error) {
 }
 
 // ask asks all kinds of questions at once, first for the warm-up, then measured.
-func (b *bench) ask(ctx context.Context, p *potok, kinds []query) (results []queryResult, cores float64, err error) {
+func (b *bench) ask(ctx context.Context, p *potok, kinds []query) ([]queryResult, float64, error) {
 	measured := time.Now().Add(b.warmup)
 	asking, cancel := context.WithDeadline(ctx, measured.Add(b.duration))
 	defer cancel()
-	results = make([]queryResult, len(kinds))
+	results := make([]queryResult, len(kinds))
 	host := &fasthttp.HostClient{Addr: p.listen, MaxConns: len(kinds) * queryWorkers, ReadTimeout: time.Minute, MaxIdemponentCallAttempts: 1}
 	defer host.CloseIdleConnections()
 	var work sync.WaitGroup
@@ -141,7 +141,8 @@ func (b *bench) ask(ctx context.Context, p *potok, kinds []query) (results []que
 		cancel()
 		return nil, 0, err
 	}
-	if cores, err = p.cores(ctx, b.duration); err != nil {
+	cores, err := p.cores(ctx, b.duration)
+	if err != nil {
 		cancel()
 		return nil, 0, err
 	}
