@@ -6,7 +6,12 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -337,6 +342,25 @@ func TestVerifyGivesUp(t *testing.T) {
 	code, _, stderr := command(t, env, "verify", "--server", i.url, "--timeout", "8s") // the view starts meanwhile
 	if code != exitFailed || !strings.Contains(stderr, "the tables have not passed the fixed ends: group potok-rekey-users has read nothing") || !strings.Contains(stderr, "--timeout") {
 		t.Errorf("exit code %d:\n%s", code, stderr)
+	}
+	// Whatever is under way when the time is over: here an answer that never comes.
+	view, err := url.Parse(i.url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var asked atomic.Int32
+	pass := httputil.NewSingleHostReverseProxy(view)
+	slow := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		if asked.Add(1) > 2 { // the first while it checks the address, the second before it asks for the groups' offsets
+			<-r.Context().Done()
+			return
+		}
+		pass.ServeHTTP(rw, r)
+	}))
+	t.Cleanup(slow.Close)
+	code, _, stderr = command(t, env, "verify", "--server", slow.URL, "--timeout", "3s")
+	if code != exitFailed || !strings.Contains(stderr, "the tables have not passed the fixed ends") || asked.Load() < 3 {
+		t.Errorf("a view that hangs: exit code %d, asked %d times:\n%s", code, asked.Load(), stderr)
 	}
 	code, _, stderr = command(t, env, "verify", "--server", i.url, "--events-topic", "other", "--timeout", "3s")
 	if code != exitFailed {

@@ -64,6 +64,12 @@ func (v *verification) await(ctx context.Context) (settled bool, err error) {
 		func() ([]step, error) { return v.steps(ctx, [2]string{n.ActivityGroup(), n.UsersTable()}) },
 	}
 	reported := time.Now()
+	behind := ""
+	defer func() { // whatever was under way when the time was over
+		if behind != "" && err != nil && ctx.Err() != nil {
+			err = fmt.Errorf("the tables have not passed the fixed ends: %s: see whether all stages of potok process run: %w", behind, context.Cause(ctx))
+		}
+	}()
 	for _, stage := range stages {
 		steps, err := stage()
 		if err != nil {
@@ -73,11 +79,11 @@ func (v *verification) await(ctx context.Context) (settled bool, err error) {
 			if settled, _, err = v.caughtUp(ctx); settled || err != nil {
 				return settled, err
 			}
-			behind, err := v.behind(ctx, steps)
+			now, err := v.behind(ctx, steps)
 			if err != nil {
 				return false, err
 			}
-			if behind == "" {
+			if behind = now; behind == "" {
 				break
 			}
 			if time.Since(reported) > reportEvery {
@@ -85,7 +91,7 @@ func (v *verification) await(ctx context.Context) (settled bool, err error) {
 				v.Logger.Info("waiting for the tables to pass the fixed ends", "behind", behind)
 			}
 			if !pause(ctx, waitPause) {
-				return false, fmt.Errorf("the tables have not passed the fixed ends: %s: see whether all stages of potok process run: %w", behind, context.Cause(ctx))
+				return false, ctx.Err()
 			}
 		}
 	}
