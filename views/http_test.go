@@ -390,3 +390,18 @@ func TestOpenAPI(t *testing.T) {
 		t.Errorf("%d paths, want %d", len(doc.Paths), len(paths))
 	}
 }
+
+// Listings that come one after the other find the rows up to date: with nobody asking, they are brought so more seldom.
+func TestListingsAreKeptUpWith(t *testing.T) {
+	f := newTables()
+	s, url := serve(t, f, nil)
+	if got := s.pause(); got < 100*time.Millisecond {
+		t.Errorf("with nobody asking, changes are gathered for %s", got)
+	}
+	if resp, body := fetch(t, http.MethodGet, url+"/v1/users"); resp.StatusCode != http.StatusOK {
+		t.Fatalf("%s: %s", resp.Status, body)
+	}
+	if got := s.pause(); got > 5*time.Millisecond {
+		t.Errorf("just after a listing, changes are gathered for %s", got)
+	}
+}

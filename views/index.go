@@ -29,7 +29,9 @@ type Index struct {
 	dirty   chan struct{}    // holds one token when something changed
 
 	flushing sync.Mutex // held while rows change; who holds it may read what follows without mu
+	large    int        // how many of pending and spare may be large, which costs as much to walk as if they were full
 	updates  updates
+	listed   atomic.Int64 // when somebody last listed rows, in nanoseconds since 1970
 
 	mu       sync.RWMutex // guards what follows
 	complete orders       // result A
@@ -135,6 +137,13 @@ func (x *Index) flush() {
 	x.feed.Lock()
 	x.flying = nil
 	x.feed.Unlock()
+	switch {
+	case n > flushChunk:
+		x.large = 2
+	case x.large > 0:
+		x.large--
+		return
+	}
 	clear(told)
 	x.spare = told
 }

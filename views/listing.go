@@ -2,6 +2,7 @@ package views
 
 import (
 	"context"
+	"time"
 )
 
 // scanChunk is how many rows are read before writers get their turn.
@@ -19,6 +20,7 @@ type listing struct {
 
 // list returns the page's rows as the index knows them, and whether there are more after it.
 func (x *Index) list(ctx context.Context, l listing) (page []state, more bool, err error) {
+	x.listed.Store(time.Now().UnixNano())
 	x.flush()
 	w := walk{x: x, listing: l, want: l.limit + 1}
 	if l.cost != nil {
@@ -37,6 +39,9 @@ func (x *Index) list(ctx context.Context, l listing) (page []state, more bool, e
 	}
 	return w.page, false, nil
 }
+
+// sinceListed is how long nobody has listed rows.
+func (x *Index) sinceListed() time.Duration { return time.Since(time.Unix(0, x.listed.Load())) }
 
 // walk reads rows in an order until a page is full. It is at a place in the order and not at a row, which may move.
 type walk struct {

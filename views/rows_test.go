@@ -65,6 +65,21 @@ func TestToldIsBounded(t *testing.T) {
 	}
 }
 
+// A map that has held many rows is as large ever after: it is not walked for the few that come then.
+func TestLargeMapsAreLetGo(t *testing.T) {
+	x := NewIndex()
+	for i := range 2 * mostTold { // both maps
+		x.ApplyActivity(fmt.Sprint(i), activity("Anna", 1, 0))
+	}
+	for i, want := range []bool{false, false, true, true} {
+		x.ApplyActivity("7", activity("Anna", uint64(2+i), 0))
+		x.flush()
+		if kept := x.spare != nil; kept != want {
+			t.Errorf("after flush %d of a row the map is kept: %t", i, kept)
+		}
+	}
+}
+
 // What there is millions of has no pointers, which the garbage collector would follow.
 func TestNoPointers(t *testing.T) {
 	var check func(name string, typ reflect.Type)

@@ -78,12 +78,12 @@ func (s *Server) Run(ctx context.Context) error {
 }
 
 // pause is how long changes are gathered. The more streams there are, the more each round of them costs, and the more of a
-// row's states in between are better left out. With none, there is nobody to be quick for: answers bring what they need up to
-// date themselves.
+// row's states in between are better left out. With none, listings bring what they need up to date themselves; those that come
+// one after the other find it done, but for the last few milliseconds.
 func (s *Server) pause() time.Duration {
 	const perStream, unread, longest = time.Millisecond, 250 * time.Millisecond, time.Second
 	d, n := s.cfg.Coalesce, s.frames.readerCount()
-	if n == 0 {
+	if n == 0 && s.cfg.Index.sinceListed() > time.Second {
 		return max(d, unread)
 	}
 	return max(d, min(longest, d+time.Duration(n)*perStream))
