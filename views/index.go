@@ -142,7 +142,7 @@ func (x *Index) flush() {
 		x.large = 2
 	case x.large > 0:
 		x.large--
-		return
+		return // told is let go
 	}
 	clear(told)
 	x.spare = told
