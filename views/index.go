@@ -20,7 +20,8 @@ const mostTold = 50_000
 // is brought up to date by whoever reads next, or when much was told, so that rows that change often cost little. All
 // methods may be called concurrently; those of one row come in its order.
 type Index struct {
-	epoch string
+	epoch  string
+	listed atomic.Int64 // when somebody last listed rows, in nanoseconds since 1970
 
 	feed    sync.Mutex
 	pending map[string]state // by user_id: told, not yet in the rows
@@ -31,7 +32,6 @@ type Index struct {
 	flushing sync.Mutex // held while rows change; who holds it may read what follows without mu
 	large    int        // how many of pending and spare may be large, which costs as much to walk as if they were full
 	updates  updates
-	listed   atomic.Int64 // when somebody last listed rows, in nanoseconds since 1970
 
 	mu       sync.RWMutex // guards what follows
 	complete orders       // result A

@@ -79,11 +79,11 @@ func (v *verification) await(ctx context.Context) (settled bool, err error) {
 			if settled, _, err = v.caughtUp(ctx); settled || err != nil {
 				return settled, err
 			}
-			now, err := v.behind(ctx, steps)
+			text, err := v.behind(ctx, steps)
 			if err != nil {
 				return false, err
 			}
-			if behind = now; behind == "" {
+			if behind = text; behind == "" {
 				break
 			}
 			if time.Since(reported) > reportEvery {
