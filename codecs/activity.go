@@ -50,7 +50,7 @@ func DecodeActivity(b []byte) (*Activity, error) {
 	return a, nil
 }
 
-// DecodeSummary reads of such a row what a listing has of it, in half the time: the tally has no labels and no marks.
+// DecodeSummary reads of such a row what answers have of it, in less time: the tally has no marks.
 func DecodeSummary(b []byte) (*Activity, error) {
 	a := new(Activity)
 	if err := a.decode(b, summary); err != nil {
@@ -100,15 +100,6 @@ func (a *Activity) Age() Age {
 // moves only when something is counted. Where two have diverged, the one that has counted more is kept.
 func (g Age) Supersedes(old Age) bool {
 	return g.Count >= old.Count && (!old.Known || g.Known && g.Version.Compare(old.Version) >= 0)
-}
-
-// DecodeAge reads of a row what [Activity.Age] returns, without texts, labels and marks.
-func DecodeAge(row []byte) (Age, error) {
-	var a Activity
-	if err := a.decode(row, 0); err != nil {
-		return Age{}, err
-	}
-	return a.Age(), nil
 }
 
 // ActivitySupersedes reports whether [MergeActivities] of an incoming row and an old one, as they are written, is the incoming

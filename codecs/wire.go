@@ -165,8 +165,8 @@ const (
 	marks
 
 	everything = ofUser | labels | marks
-	coverage   = marks  // what tells whether it covers another
-	summary    = ofUser // what a listing has of it
+	coverage   = marks           // what tells whether it covers another
+	summary    = ofUser | labels // what answers have of it
 )
 
 // texts makes strings of parts of a record, all of them with one allocation. Each of them keeps all of the record in memory.

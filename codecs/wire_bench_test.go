@@ -21,7 +21,6 @@ func BenchmarkDecodeRow(b *testing.B) {
 	for name, decode := range map[string]func() error{
 		"activity": func() error { _, err := codecs.DecodeActivity(rowBytes); return err },
 		"summary":  func() error { _, err := codecs.DecodeSummary(rowBytes); return err },
-		"age":      func() error { _, err := codecs.DecodeAge(rowBytes); return err },
 		"batch":    func() error { _, err := codecs.DecodeBatch(batchBytes); return err },
 	} {
 		b.Run(name, func(b *testing.B) {

@@ -3,8 +3,9 @@
 //
 // What one may rely on:
 //
-//   - Rows come from [Lookup], at the moment of the answer. The [Index] only says which rows there are and in what order,
-//     so that a row in an answer may be newer than its place in it, and is never older.
+//   - Rows come from memory, from the [Index] that says which there are and in what order. Those that are too large for it, and
+//     rows with marks, come from [Lookup], at the moment of the answer: such a row may be newer than its place in the answer, and
+//     is never older.
 //   - A page of a listing costs the page, not the table; a search reads the rows that may match, by an index of the texts'
 //     trigrams, or rows in order where nearly all do.
 //   - A row that does not change while one follows cursors comes exactly once.
@@ -12,6 +13,6 @@
 //     stalled one is dropped; neither costs the others anything.
 //   - Potok-Lag is taken before the answer is read: what it says was not behind is in the answer.
 //
-// But for the [Meter], the package knows neither Kafka nor goka. Who feeds the index stores a row where Lookup finds it before [Index.ApplyActivity]
-// is told of it, and counts a record as applied after that.
+// But for the [Meter], the package knows neither Kafka nor goka. Who feeds the index stores a row where Lookup finds it before
+// [Index.ApplyActivity] is told of it, and counts a record as applied after that.
 package views

@@ -3,7 +3,6 @@ package views
 import (
 	"bytes"
 	"encoding/json"
-	"fmt"
 	"slices"
 	"strconv"
 	"sync"
@@ -39,8 +38,7 @@ type frame struct {
 // frames cuts the order of changes into frames. A reader is only a position: there is no queue for anybody, and a reader
 // that is late reads a longer stretch, in which each row is found once.
 type frames struct {
-	index   *Index
-	lookup  Lookup
+	rows    renderer
 	now     func() time.Time
 	mu      sync.Mutex
 	head    uint64        // what readers may have seen
@@ -57,20 +55,20 @@ type frames struct {
 	packer packer
 }
 
-func newFrames(x *Index, lookup Lookup, now func() time.Time) *frames {
-	return &frames{index: x, lookup: lookup, now: now, wake: make(chan struct{})}
+func newFrames(rows renderer, now func() time.Time) *frames {
+	return &frames{rows: rows, now: now, wake: make(chan struct{})}
 }
 
 // publish makes what changed since the last call available to readers and wakes them. The new stretch is read here and not
 // when a reader asks: a row that changes all the time would have moved on by then, and that reader would never see it.
 func (f *frames) publish() {
-	f.index.flush()
-	types := f.index.typesVersion()
+	f.rows.index.flush()
+	types := f.rows.index.typesVersion()
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	before := f.head
 	if f.readers == 0 {
-		f.head, f.live, f.pages = f.index.head(), nil, nil
+		f.head, f.live, f.pages = f.rows.index.head(), nil, nil
 	}
 	for f.readers > 0 {
 		next := f.read(f.head)
@@ -91,7 +89,7 @@ func (f *frames) publish() {
 
 func (f *frames) read(after uint64) *frame {
 	fr := &frame{from: after, made: f.now()}
-	fr.rows, fr.to = f.index.changed(after, frameRows)
+	fr.rows, fr.to = f.rows.index.changed(after, frameRows)
 	fr.full = len(fr.rows) == frameRows
 	return fr
 }
@@ -134,7 +132,7 @@ func (f *frames) after(position uint64) *frame {
 
 // snapshot returns the first stretch.
 func (f *frames) snapshot() *frame {
-	f.index.flush()
+	f.rows.index.flush()
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.page(0)
@@ -191,38 +189,28 @@ func (f *frames) readerCount() int {
 // render returns the frame's event, made by the first who asks, with as many of its rows as go into one: the frame ends there.
 func (f *frames) render(fr *frame) (*event, error) {
 	fr.once.Do(func() {
-		var rows bytes.Buffer
-		enc := encoder(&rows)
+		var rows []byte
 		n := 0
-		for ; n < len(fr.rows) && rows.Len() < frameBytes; n++ {
-			id := fr.rows[n].id
-			a, err := f.lookup(id)
-			if err != nil {
-				fr.failed = fmt.Errorf("read row: %w", err)
+		for ; n < len(fr.rows) && len(rows) < frameBytes; n++ {
+			row, _ := f.rows.index.latest(fr.rows[n].id) // it is there: no row ever leaves
+			if rows, fr.failed = f.rows.element(rows, &row, false); fr.failed != nil {
 				return
 			}
-			if a == nil {
-				continue // the table was emptied under us
-			}
-			if fr.failed = enc.Encode(NewUser(id, a, false)); fr.failed != nil {
-				return
-			}
-			rows.Bytes()[rows.Len()-1] = ',' // it was a line break
 		}
 		f.cut(fr, n)
-		fr.plain = slices.Concat([]byte(f.begin("users", fr.to)+`data: {"users":[`), bytes.TrimSuffix(rows.Bytes(), []byte(",")), []byte("]}\n\n"))
+		fr.plain = slices.Concat([]byte(f.begin("users", fr.to)+`data: {"users":[`), bytes.TrimSuffix(rows, []byte(",")), []byte("]}\n\n"))
 	})
 	return &fr.event, fr.failed
 }
 
 // begin returns how an event begins: all of it but the data.
 func (f *frames) begin(name string, position uint64) string {
-	return "event: " + name + "\nid: " + f.index.epoch + "-" + strconv.FormatUint(position, 10) + "\n"
+	return "event: " + name + "\nid: " + f.rows.index.epoch + "-" + strconv.FormatUint(position, 10) + "\n"
 }
 
 // renderTypes returns the data of an event with the body of /v1/event-types, and its version. Its head is each reader's own.
 func (f *frames) renderTypes() (*event, uint64, error) {
-	rows, total, version := f.index.eventTypes(false)
+	rows, total, version := f.rows.index.eventTypes(false)
 	f.typesMu.Lock()
 	defer f.typesMu.Unlock()
 	if f.typesData == nil || f.typesVersion != version {

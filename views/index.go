@@ -22,6 +22,7 @@ const mostTold = 50_000
 type Index struct {
 	epoch  string
 	listed atomic.Int64 // when somebody last listed rows, in nanoseconds since 1970
+	kinds  kinds
 
 	feed    sync.Mutex
 	pending map[string]state // by user_id: told, not yet in the rows
@@ -78,6 +79,9 @@ func (x *Index) ApplyActivity(userID string, a *codecs.Activity) {
 		return // no such row can be
 	}
 	s := newState(userID, a)
+	if a != nil {
+		s.digest = x.kinds.digest(&a.Tally)
+	}
 	x.feed.Lock()
 	x.pending[userID] = s
 	many := len(x.pending) >= mostTold
@@ -91,19 +95,37 @@ func (x *Index) ApplyActivity(userID string, a *codecs.Activity) {
 // Supersedes reports whether a row of this age is known to supersede what was told of it last, so that nobody has to read
 // that to merge the two.
 func (x *Index) Supersedes(userID string, age codecs.Age) bool {
-	x.feed.Lock()
-	s, told := x.pending[userID]
-	if !told {
-		s, told = x.flying[userID]
-	}
-	x.feed.Unlock()
-	if told {
+	if s, told := x.told(userID); told {
 		return age.Supersedes(s.age())
 	}
 	x.mu.RLock() // it will not be told meanwhile: a row's calls come one after the other
 	defer x.mu.RUnlock()
 	r, ok := x.rows.find(userID)
 	return ok && age.Supersedes(x.rows.age(r))
+}
+
+// told returns what was told of a row last, if it may not be in the rows yet.
+func (x *Index) told(userID string) (s state, ok bool) {
+	x.feed.Lock()
+	defer x.feed.Unlock()
+	if s, ok = x.pending[userID]; !ok {
+		s, ok = x.flying[userID]
+	}
+	return s, ok
+}
+
+// latest returns a row's newest state.
+func (x *Index) latest(userID string) (s state, ok bool) {
+	if s, ok = x.told(userID); ok {
+		return s, true
+	}
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	r, ok := x.rows.find(userID)
+	if !ok {
+		return state{}, false
+	}
+	return x.rows.state(r), true
 }
 
 // touch says that something changed.

@@ -5,6 +5,7 @@ import (
 	"crypto/subtle"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/url"
 	"runtime/debug"
@@ -80,15 +81,16 @@ func (s *Server) observe(next http.Handler) http.Handler {
 
 // secure sets what a browser is to know.
 func secure(next http.Handler) http.Handler {
+	always := http.Header{} // all answers share the values
+	always.Set("X-Content-Type-Options", "nosniff")
+	always.Set("X-Frame-Options", "DENY")
+	always.Set("Referrer-Policy", "no-referrer")
+	always.Set("Cross-Origin-Resource-Policy", "same-origin")
+	always.Set("Cross-Origin-Opener-Policy", "same-origin")
+	always.Set("Content-Security-Policy", dataCSP)
+	always.Set("Cache-Control", "no-store")
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		h := w.Header()
-		h.Set("X-Content-Type-Options", "nosniff")
-		h.Set("X-Frame-Options", "DENY")
-		h.Set("Referrer-Policy", "no-referrer")
-		h.Set("Cross-Origin-Resource-Policy", "same-origin")
-		h.Set("Cross-Origin-Opener-Policy", "same-origin")
-		h.Set("Content-Security-Policy", dataCSP)
-		h.Set("Cache-Control", "no-store")
+		maps.Copy(w.Header(), always)
 		next.ServeHTTP(w, r)
 	})
 }

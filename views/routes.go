@@ -3,6 +3,7 @@ package views
 import (
 	"bytes"
 	"context"
+	"io"
 	"net/http"
 	"reflect"
 	"slices"
@@ -55,13 +56,21 @@ func (s *Server) routes() error {
 
 func (s *Server) newAPI() huma.API {
 	registry := huma.NewMapRegistry("#/components/schemas/", huma.DefaultSchemaNamer)
+	format := huma.DefaultJSONFormat
+	format.Marshal = func(w io.Writer, v any) error {
+		if r, ok := v.(interface{ text() []byte }); ok {
+			_, err := w.Write(r.text())
+			return err
+		}
+		return huma.DefaultJSONFormat.Marshal(w, v)
+	}
 	return humachi.New(s.mux, huma.Config{
 		OpenAPI: &huma.OpenAPI{
 			OpenAPI:    "3.1.0",
 			Info:       &huma.Info{Title: "Potok", Version: s.cfg.Version, Description: "What the users did: results of a Kafka stream, current at any moment."},
 			Components: &huma.Components{Schemas: registry},
 		},
-		Formats:       map[string]huma.Format{"application/json": huma.DefaultJSONFormat, "json": huma.DefaultJSONFormat},
+		Formats:       map[string]huma.Format{"application/json": format, "json": format},
 		DefaultFormat: "application/json",
 	})
 }

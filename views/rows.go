@@ -22,6 +22,7 @@ type slot struct {
 	nameLen, emailLen uint32 // of these
 	count             uint64
 	last              int64
+	digest            digest
 	version           codecs.Version // of the user
 	seq               uint64         // place in the order of changes, 0: not in it
 	doc               uint32         // in the text index; says something only if texts.has it
@@ -47,7 +48,7 @@ func (rs *rows) state(i int32) state {
 	text := rs.texts.String(r.text, int(r.nameLen+r.emailLen))
 	return state{
 		id: rs.ids.String(i), name: text[:r.nameLen], email: text[r.nameLen:],
-		known: r.known, version: r.version, count: r.count, last: r.last,
+		known: r.known, version: r.version, count: r.count, last: r.last, digest: r.digest,
 	}
 }
 
@@ -79,7 +80,7 @@ func (rs *rows) find(id string) (i int32, ok bool) { return rs.ids.Find([]byte(i
 // set gives a row its new state.
 func (rs *rows) set(i int32, s *state) {
 	r := rs.at(i)
-	r.known, r.version, r.count, r.last = s.known, s.version, s.count, s.last
+	r.known, r.version, r.count, r.last, r.digest = s.known, s.version, s.count, s.last, s.digest
 	if old := rs.state(i); old.name == s.name && old.email == s.email {
 		return
 	}

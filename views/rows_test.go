@@ -85,7 +85,9 @@ func TestNoPointers(t *testing.T) {
 	var check func(name string, typ reflect.Type)
 	check = func(name string, typ reflect.Type) {
 		switch kind := typ.Kind(); kind {
-		case reflect.Bool, reflect.Int32, reflect.Int64, reflect.Uint32, reflect.Uint64:
+		case reflect.Bool, reflect.Int32, reflect.Int64, reflect.Uint8, reflect.Uint32, reflect.Uint64:
+		case reflect.Array:
+			check(name+"[]", typ.Elem())
 		case reflect.Struct:
 			for i := range typ.NumField() {
 				check(name+"."+typ.Field(i).Name, typ.Field(i).Type)

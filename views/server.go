@@ -14,6 +14,7 @@ import (
 // throughput move while Run does.
 type Server struct {
 	cfg        Config
+	rows       renderer
 	frames     *frames
 	throughput *Throughput
 	metrics    *metrics
@@ -32,9 +33,11 @@ func NewServer(cfg Config) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
+	rows := renderer{cfg.Index, cfg.Lookup}
 	s := &Server{
 		cfg:        cfg,
-		frames:     newFrames(cfg.Index, cfg.Lookup, cfg.Now),
+		rows:       rows,
+		frames:     newFrames(rows, cfg.Now),
 		throughput: NewThroughput(cfg.RawTopics[0], cfg.RawTopics[1]),
 		mux:        chi.NewMux(),
 		closed:     make(chan struct{}),

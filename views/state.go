@@ -18,9 +18,10 @@ type state struct {
 	version     codecs.Version
 	count       uint64
 	last        int64 // ms, or noTime
+	digest      digest
 }
 
-// newState returns the state that a row says. It has the row's own texts.
+// newState returns the state that a row says, but for its digest. It has the row's own texts.
 func newState(userID string, a *codecs.Activity) state {
 	s := state{id: userID, last: noTime}
 	if a == nil {

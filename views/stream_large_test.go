@@ -109,7 +109,7 @@ func TestStreamOfLargeRows(t *testing.T) {
 // What is beyond the end of an event is read by who comes next as it was when the stretch was made: a row that never rests is in it.
 func TestCutStretch(t *testing.T) {
 	f := newTables()
-	fr := newFrames(f.index, f.get, time.Now)
+	fr := newFrames(renderer{f.index, f.get}, time.Now)
 	fr.join(1)
 	for i := range 10 {
 		f.put(fmt.Sprint(i), large(1))

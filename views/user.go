@@ -2,7 +2,6 @@ package views
 
 import (
 	"encoding/base64"
-	"time"
 
 	"github.com/potok-streams/potok/codecs"
 )
@@ -71,16 +70,13 @@ func marksOf(marks []codecs.Mark) []Mark {
 	return out
 }
 
-// timeText renders milliseconds as RFC 3339, which ends with the year 9999; later ones, which any producer can write, are null.
+// timeText is appendTime's text, nil for null.
 func timeText(ms int64) *string {
-	const end = 253402300800000
-	if ms < 0 || ms >= end {
+	var buf [32]byte
+	b := appendTime(buf[:0], ms)
+	if b[0] != '"' {
 		return nil
 	}
-	layout := "2006-01-02T15:04:05Z"
-	if ms%1000 != 0 {
-		layout = "2006-01-02T15:04:05.000Z"
-	}
-	text := time.UnixMilli(ms).UTC().Format(layout)
+	text := string(b[1 : len(b)-1])
 	return &text
 }

@@ -1,9 +1,9 @@
 package views
 
 import (
+	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"unicode/utf8"
 )
 
@@ -33,7 +33,7 @@ type UsersPage struct {
 	NextCursor string `json:"next_cursor,omitempty" doc:"Absent on the last page"`
 }
 
-func (s *Server) listUsers(ctx context.Context, in *listUsersInput) (*reply[UsersPage], error) {
+func (s *Server) listUsers(ctx context.Context, in *listUsersInput) (*reply[rendered[UsersPage]], error) {
 	if !utf8.ValidString(in.Q) {
 		return nil, errText
 	}
@@ -50,43 +50,21 @@ func (s *Server) listUsers(ctx context.Context, in *listUsersInput) (*reply[User
 	if err != nil {
 		return nil, err
 	}
-	page := UsersPage{Users: make([]User, 0, len(rows))}
-	size := 0
+	page := append(make([]byte, 0, 300*len(rows)+64), `{"users":[`...)
 	for i := range rows {
-		id := rows[i].id
-		a, err := s.cfg.Lookup(id)
-		if err != nil {
-			return nil, fmt.Errorf("read row: %w", err)
+		if page, err = s.rows.element(page, &rows[i], in.Marks != ""); err != nil {
+			return nil, err
 		}
-		if a == nil {
-			continue // the table was emptied under us
-		}
-		u := NewUser(id, a, in.Marks != "")
-		page.Users = append(page.Users, u)
-		if size += u.size(); size > pageBytes && i < len(rows)-1 {
+		if len(page) > pageBytes && i < len(rows)-1 {
 			rows, more = rows[:i+1], true
 			break
 		}
 	}
+	page = append(bytes.TrimSuffix(page, []byte(",")), ']')
 	if more {
-		page.NextCursor = encodeCursor(l.by, tag, &rows[len(rows)-1])
+		page = appendText(append(page, `,"next_cursor":`...), encodeCursor(l.by, tag, &rows[len(rows)-1]))
 	}
-	return ok(page, nil)
-}
-
-// size is about the length of the row's JSON.
-func (u *User) size() int {
-	n := 200 + len(u.UserID)
-	if u.Name != nil {
-		n += len(*u.Name) + len(*u.Email)
-	}
-	for label := range u.Events {
-		n += len(label) + 10
-	}
-	if u.Marks != nil {
-		n += 70 * len(u.Marks.Events)
-	}
-	return n
+	return ok(rendered[UsersPage]{append(page, "}\n"...)}, nil)
 }
 
 type userInput struct {
@@ -98,24 +76,28 @@ type emptyUserInput struct {
 	Marks string `query:"marks" enum:"1" doc:"1: with the row's marks"`
 }
 
-func (s *Server) getUser(_ context.Context, in *userInput) (*reply[User], error) {
+func (s *Server) getUser(_ context.Context, in *userInput) (*reply[rendered[User]], error) {
 	return ok(s.user(in.UserID, in.Marks != ""))
 }
 
-func (s *Server) getEmptyUser(_ context.Context, in *emptyUserInput) (*reply[User], error) {
+func (s *Server) getEmptyUser(_ context.Context, in *emptyUserInput) (*reply[rendered[User]], error) {
 	return ok(s.user("", in.Marks != ""))
 }
 
-func (s *Server) user(id string, marks bool) (User, error) {
+func (s *Server) user(id string, marks bool) (u rendered[User], err error) {
 	if len(id) > maxID || !utf8.ValidString(id) {
-		return User{}, errNoUser // no such id gets in
+		return u, errNoUser // no such id gets in
 	}
-	a, err := s.cfg.Lookup(id)
+	row, known := s.cfg.Index.latest(id)
+	if !known || !row.known && row.count == 0 {
+		return u, errNoUser
+	}
+	text, err := s.rows.append(nil, &row, marks)
+	if err == nil && text == nil {
+		err = errNoUser
+	}
 	if err != nil {
-		return User{}, fmt.Errorf("read row: %w", err)
+		return u, err
 	}
-	if a == nil || a.User == nil && a.Tally.Count == 0 {
-		return User{}, errNoUser
-	}
-	return NewUser(id, a, marks), nil
+	return rendered[User]{append(text, '\n')}, nil
 }

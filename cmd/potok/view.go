@@ -71,25 +71,14 @@ func (o *viewing) open(c *connection, d *dataDir, log *slog.Logger, registry *pr
 		return cfg
 	}
 	activity := engine.NewView(observed(names.ActivityTable()), names.ActivityTable(), codecs.ActivityCodec{}, merge, engine.Follower{
-		Applied: func(key string, row []byte) error {
-			a, err := codecs.DecodeSummary(row)
-			if err == nil {
-				index.ApplyActivity(key, a)
-			}
-			return err
-		},
-		Supersedes: func(key string, row []byte) (bool, error) {
-			age, err := codecs.DecodeAge(row)
-			return err == nil && index.Supersedes(key, age), err
-		},
+		Decode:     func(row []byte) (any, error) { return codecs.DecodeSummary(row) },
+		Applied:    func(key string, row any) { index.ApplyActivity(key, row.(*codecs.Activity)) },
+		Supersedes: func(key string, row any) bool { return index.Supersedes(key, row.(*codecs.Activity).Age()) },
 	})
-	counts := engine.NewView(observed(names.EventTypesTable()), names.EventTypesTable(), codecs.TallyCodec{}, merge, engine.Follower{Applied: func(key string, row []byte) error {
-		t, err := codecs.DecodeTally(row)
-		if err == nil {
-			index.ApplyCount(key, t)
-		}
-		return err
-	}})
+	counts := engine.NewView(observed(names.EventTypesTable()), names.EventTypesTable(), codecs.TallyCodec{}, merge, engine.Follower{
+		Decode:  func(row []byte) (any, error) { return codecs.DecodeTally(row) },
+		Applied: func(key string, row any) { index.ApplyCount(key, row.(*codecs.Tally)) },
+	})
 	cl, err := c.kafka.Client()
 	if err != nil {
 		return nil, nil, err

@@ -44,10 +44,10 @@ type Config struct {
 	Tracer  *tracing.Tracer // nil: off
 }
 
-// NewMemory returns memory for [Config.Memory]. The rows of 100,000 users fit, twice, as their owner and a view have them: a look-up
-// in LevelDB costs more than all else that is done with a row. The indexes of LevelDB's tables have to fit: with less, each look-up
+// NewMemory returns memory for [Config.Memory]. The rows of 100,000 users fit: a look-up in LevelDB costs more than all else that is
+// done with a row. A view's rows need none: see [Follower]. The indexes of LevelDB's tables have to fit: with less, each look-up
 // decompresses one.
-func NewMemory() *store.Memory { return store.NewMemory(112<<20, 16<<20) }
+func NewMemory() *store.Memory { return store.NewMemory(80<<20, 16<<20) }
 
 // Observe is what a processor or a view tells about its work.
 type Observe struct {
@@ -91,7 +91,7 @@ func newState(cfg Config, name string, opened func(*store.Store) error, foreign 
 	s.connected, s.disconnect = context.WithCancel(context.Background())
 	opts := store.Options{
 		Logger: cfg.Logger, OnFailure: cfg.OnDiskFailure, Memory: cfg.Memory, OnForeign: foreign, OnFlush: cfg.Observe.Flushed,
-		KeepRead: opened != nil, // a view's
+		Followed: opened != nil, // a view's
 	}
 	s.registry = store.NewRegistry(filepath.Join(cfg.Dir, name), opts, s.changelog, opened)
 	return s, nil
@@ -225,33 +225,32 @@ func hasher() func() hash.Hash32 { return goka.DefaultHasher() }
 
 // update is the callback that goka calls for every changelog record it reads: in recovery, in standby, for joins, and in
 // views. It keeps the merge of what is there and what came, and looks at what is there only where a follower does not know that what
-// came supersedes it. stale, if not nil, is called for a row that was older.
-func (s *state) update(merge Merge, stale func(st *store.Store, offset int64, key string, kept []byte), follower Follower) goka.UpdateCallback {
-	merged := func(st *store.Store, topic, key string, value []byte) (kept []byte, isStale bool, err error) {
-		if value != nil && follower.Supersedes != nil {
-			if ok, err := follower.Supersedes(key, value); ok || err != nil {
-				return value, false, err
-			}
-		}
-		old, err := st.Get(key)
-		switch {
-		case err != nil:
-			return nil, false, err
-		case value == nil: // nobody deletes rows: not ours, and not kept
-			return old, old != nil, nil
-		case old == nil:
-			return value, false, nil
-		default:
-			return merge(topic, old, value)
-		}
-	}
+// came supersedes it. stale, if not nil, is called for a row that was older. follower is a view's.
+func (s *state) update(merge Merge, stale func(st *store.Store, offset int64, key string, kept []byte), follower *Follower) goka.UpdateCallback {
 	return func(ctx goka.UpdateContext, _ storage.Storage, key string, value []byte) error {
 		topic := string(ctx.Topic())
 		// goka passes a proxy of its own; the registry has the store itself.
 		st := s.registry.Get(topic, ctx.Partition())
-		kept, isStale, err := merged(st, topic, key, value)
-		if err != nil {
+		failed := func(err error) error {
 			return fmt.Errorf("apply a row of %s/%d at offset %d: %w", topic, ctx.Partition(), ctx.Offset(), err)
+		}
+		if follower != nil && follower.Supersedes != nil && value != nil {
+			row, err := follower.Decode(value)
+			if err != nil {
+				return failed(err)
+			}
+			if follower.Supersedes(key, row) {
+				if err := st.Set(key, value); err != nil {
+					return err
+				}
+				follower.Applied(key, row)
+				st.Applied(ctx.Offset())
+				return nil
+			}
+		}
+		kept, isStale, err := merged(merge, st, topic, key, value)
+		if err != nil {
+			return failed(err)
 		}
 		if kept != nil {
 			err = st.Set(key, kept)
@@ -259,13 +258,28 @@ func (s *state) update(merge Merge, stale func(st *store.Store, offset int64, ke
 		if err == nil && isStale && stale != nil {
 			stale(st, ctx.Offset(), key, kept)
 		}
-		if err == nil && kept != nil && follower.Applied != nil {
-			err = follower.Applied(key, kept)
+		if err == nil && kept != nil && follower != nil {
+			err = follower.apply(key, kept)
 		}
 		if err == nil {
 			st.Applied(ctx.Offset())
 		}
 		return err
+	}
+}
+
+// merged returns what is to be kept of what is in a store and what came.
+func merged(merge Merge, st *store.Store, topic, key string, value []byte) (kept []byte, isStale bool, err error) {
+	old, err := st.Get(key)
+	switch {
+	case err != nil:
+		return nil, false, err
+	case value == nil: // nobody deletes rows: not ours, and not kept
+		return old, old != nil, nil
+	case old == nil:
+		return value, false, nil
+	default:
+		return merge(topic, old, value)
 	}
 }
 

@@ -151,7 +151,7 @@ func (p *Processor) options(st *state, l *lease.Lease, out *producer.Client, tou
 		goka.WithConsumerSaramaBuilder(st.saramaConsumer),
 		goka.WithConsumerGroupBuilder(st.consumerGroup(l.Heartbeat, ready)),
 		goka.WithStorageBuilder(st.registry.Build),
-		goka.WithUpdateCallback(st.update(p.group.Merge, stale, Follower{})),
+		goka.WithUpdateCallback(st.update(p.group.Merge, stale, nil)),
 		goka.WithProducerBuilder(func([]string, string, func() hash.Hash32) (goka.Producer, error) {
 			return p.cfg.Tracer.Producer(producer.NewChangelog(out, st.registry.Acked)), nil
 		}),

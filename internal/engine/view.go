@@ -23,14 +23,26 @@ type View struct {
 	current  atomic.Pointer[viewRun]
 }
 
-// Follower is who a view passes its rows on to. Its functions are called by one goroutine a partition.
+// Follower is who a view passes its rows on to, and who keeps in memory what is asked for of them. Its functions are called by one
+// goroutine a partition.
 type Follower struct {
+	// Decode returns a row as the others take it.
+	Decode func(row []byte) (any, error)
 	// Applied is called with every row, those on disk first, and again whenever one has changed: no row on disk is newer than what
 	// was applied last.
-	Applied func(key string, row []byte) error
+	Applied func(key string, row any)
 	// Supersedes, if not nil, reports whether a row is known to be what merging it with the last that was applied would keep: then
 	// the one on disk need not be read.
-	Supersedes func(key string, row []byte) (bool, error)
+	Supersedes func(key string, row any) bool
+}
+
+// apply passes a row on.
+func (f Follower) apply(key string, row []byte) error {
+	decoded, err := f.Decode(row)
+	if err == nil {
+		f.Applied(key, decoded)
+	}
+	return err
 }
 
 type viewRun struct {
@@ -102,7 +114,7 @@ func (v *View) Run(ctx context.Context, ready func()) error {
 		goka.WithViewTopicManagerBuilder(st.topicManager),
 		goka.WithViewConsumerSaramaBuilder(st.saramaConsumer),
 		goka.WithViewStorageBuilder(st.registry.Build),
-		goka.WithViewCallback(st.update(v.merge, nil, v.follower)), // the owner and the standbys see to stale rows
+		goka.WithViewCallback(st.update(v.merge, nil, &v.follower)), // the owner and the standbys see to stale rows
 		goka.WithViewAutoReconnect(),
 		goka.WithViewBackoffBuilder(func() (goka.Backoff, error) { return goka.NewSimpleBackoff(500*time.Millisecond, 10*time.Second), nil }),
 		goka.WithViewLogger(gokaLogger{v.cfg.Logger.With("stage", v.Name())}),
@@ -180,7 +192,7 @@ func (v *View) load(s *store.Store) error {
 		if err != nil {
 			return err
 		}
-		if err := v.follower.Applied(string(it.Key()), append([]byte(nil), row...)); err != nil {
+		if err := v.follower.apply(string(it.Key()), row); err != nil {
 			return err
 		}
 	}

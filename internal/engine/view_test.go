@@ -73,28 +73,22 @@ func TestViewKeepsNewest(t *testing.T) {
 	index := views.NewIndex()
 	v := engine.NewView(engine.Config{Kafka: table.kafka, Dir: t.TempDir(), Memory: engine.NewMemory(), Logger: slog.New(slog.DiscardHandler), OnDiskFailure: func(err error) { t.Error(err) }},
 		table.names.ActivityTable(), codecs.ActivityCodec{}, merge, engine.Follower{
-			Applied: func(key string, row []byte) error {
-				a, err := codecs.DecodeSummary(row)
-				if err != nil {
-					return err
-				}
+			Decode: func(row []byte) (any, error) { return codecs.DecodeActivity(row) },
+			Applied: func(key string, row any) {
+				a := row.(*codecs.Activity)
 				index.ApplyActivity(key, a)
 				mu.Lock()
 				defer mu.Unlock()
-				if want := shown[key]; len(want) == 0 || string(row) != want[0] {
-					t.Errorf("row %s is shown as %x, want %x", key, row, want)
+				if want, got := shown[key], string(codecs.AppendActivity(nil, a)); len(want) == 0 || got != want[0] {
+					t.Errorf("row %s is shown as %x, want %x", key, got, want)
 				} else {
 					shown[key] = want[1:]
 				}
 				if applied++; applied%50 == 0 {
 					index.Sizes() // brings the rows up to date
 				}
-				return nil
 			},
-			Supersedes: func(key string, row []byte) (bool, error) {
-				age, err := codecs.DecodeAge(row)
-				return err == nil && index.Supersedes(key, age), err
-			},
+			Supersedes: func(key string, row any) bool { return index.Supersedes(key, row.(*codecs.Activity).Age()) },
 		})
 	ctx, cancel := context.WithCancel(t.Context())
 	ready, done := make(chan struct{}), make(chan error, 1)

@@ -9,7 +9,7 @@ import (
 	"github.com/syndtr/goleveldb/leveldb/opt"
 )
 
-// Memory is what all stores of a program keep of what is on disk: rows that were written or asked for lately, and the indexes and
+// Memory is what all stores of a program keep of what is on disk: rows that were written lately, and the indexes and
 // filters of LevelDB's tables.
 type Memory struct {
 	blocks opt.Cacher
@@ -60,8 +60,8 @@ func (m *Memory) turn() {
 	}
 }
 
-// rowCache keeps rows of a store as they are on disk: one that was written is likely to be asked for again. For those that were only
-// read see [Options.KeepRead].
+// rowCache keeps rows of a store as they are on disk: one that was written is likely to be asked for again. One that was only read is
+// not kept: it is mostly read to be written, and kept then.
 type rowCache struct {
 	memory *Memory // nil: keep nothing
 

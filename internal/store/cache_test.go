@@ -36,7 +36,7 @@ func TestCacheAgainstDisk(t *testing.T) {
 				err = s.flush()
 			}
 		default:
-			row, e := s.get(key, n%2 == 0)
+			row, e := s.Get(key)
 			if w, ok := want[key]; string(row) != w || (row != nil) != ok {
 				t.Fatalf("step %d: row %q is %q, want %q", n, key, row, w)
 			}
@@ -60,8 +60,8 @@ func TestCacheAgainstDisk(t *testing.T) {
 // kept returns how many bytes a cache keeps.
 func kept(c *rowCache) int64 { return c.young.bytes + c.old.bytes }
 
-// TestKeptReads: a row that is read and kept while it is written anew never takes the newer one's place.
-func TestKeptReads(t *testing.T) {
+// TestReadsAreNewest: a row that is read while it is written anew is never older than the last that was written before.
+func TestReadsAreNewest(t *testing.T) {
 	const keys, writes = 8, 3000
 	var readers sync.WaitGroup
 	defer readers.Wait()
@@ -82,7 +82,7 @@ func TestKeptReads(t *testing.T) {
 				default:
 				}
 				least := written[i%keys].Load()
-				row, err := s.get(fmt.Sprint(i%keys), true)
+				row, err := s.Get(fmt.Sprint(i % keys))
 				if err != nil {
 					t.Error(err)
 					return
@@ -101,22 +101,6 @@ func TestKeptReads(t *testing.T) {
 	}
 }
 
-// TestKeptAfterClose: a row that was being read while its store was closed takes no memory of the others.
-func TestKeptAfterClose(t *testing.T) {
-	memory := NewMemory(1<<20, 1<<20)
-	s, err := Open(Options{Dir: t.TempDir(), Changelog: Changelog{Topic: "t"}, Memory: memory})
-	if err != nil {
-		t.Fatal(err)
-	}
-	must(t, s.Close())
-	s.mu.Lock()
-	s.keep("row", []byte("value"), s.version)
-	s.mu.Unlock()
-	if n := memory.young.Load(); n != 0 || kept(s.clean) != 0 {
-		t.Errorf("%d bytes are kept", n)
-	}
-}
-
 // TestSameHash: a row that gave way to another key's with the same hash does not become what it was before.
 func TestSameHash(t *testing.T) {
 	memory := NewMemory(1<<20, 1<<20)
@@ -131,28 +115,22 @@ func TestSameHash(t *testing.T) {
 	}
 }
 
-// TestKeepRead: what goka reads for a view's readers is in memory the next time, and what it reads for a processor is not.
-func TestKeepRead(t *testing.T) {
-	for _, keep := range []bool{true, false} {
-		r := NewRegistry(t.TempDir(), Options{Memory: NewMemory(1<<20, 1<<20), KeepRead: keep}, func(topic string, _ int32) (Changelog, error) {
-			return Changelog{Topic: topic}, nil
-		}, nil)
-		built, err := r.Build("t", 0)
+// TestFollowed: a store of which somebody else keeps what is asked for keeps no rows in memory.
+func TestFollowed(t *testing.T) {
+	for _, followed := range []bool{true, false} {
+		s, err := Open(Options{Dir: t.TempDir(), Changelog: Changelog{Topic: "t"}, Memory: NewMemory(1<<20, 1<<20), Followed: followed})
 		if err != nil {
 			t.Fatal(err)
 		}
-		s := r.Get("t", 0)
 		must(t, s.Set("row", []byte("value")))
 		must(t, s.flush())
-		s.clean.young = generation{}
-		row, err := built.Get("row")
-		if err != nil || string(row) != "value" {
+		if row, err := s.Get("row"); err != nil || string(row) != "value" {
 			t.Errorf("%q, %v", row, err)
 		}
-		if _, kept := s.clean.get("row"); kept != keep {
-			t.Errorf("the row is kept: %v, want %v", kept, keep)
+		if _, kept := s.clean.get("row"); kept == followed {
+			t.Errorf("the row is kept: %v; followed: %v", kept, followed)
 		}
-		must(t, r.Close())
+		must(t, s.Close())
 	}
 }
 

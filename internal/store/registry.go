@@ -168,9 +168,6 @@ func (s recovering) Close() error {
 	return err
 }
 
-// Get implements goka's storage.Storage.
-func (s recovering) Get(key string) ([]byte, error) { return s.get(key, s.opts.KeepRead) }
-
 // GetOffset implements goka's storage.Storage: it is the first thing that goka asks when it loads a table.
 func (s recovering) GetOffset(def int64) (int64, error) {
 	s.loaded.Store(true)

@@ -71,9 +71,8 @@ type Options struct {
 	Changelog Changelog
 	Logger    *slog.Logger
 	Memory    *Memory // shared by several stores; nil: none for rows, and some for LevelDB
-	// KeepRead keeps in memory the rows that goka reads for others: a view's are asked for again. A processor's are mostly read to
-	// be written, and kept then.
-	KeepRead  bool
+	// Followed says that somebody else keeps in memory what is asked for of the rows.
+	Followed  bool
 	OnFailure func(error) // called once, from any goroutine, when the disk fails, in Open as well
 	// OnForeign is told that somebody else has written the changelog's offsets from up to, not including, to: an owner that
 	// was paused, most likely. It is called in the order of the acknowledgements, and must not wait.
@@ -142,7 +141,11 @@ func Open(opts Options) (*Store, error) {
 		}
 		return nil, err
 	}
-	s.clean = opts.Memory.open()
+	rows := opts.Memory
+	if opts.Followed {
+		rows = nil
+	}
+	s.clean = rows.open()
 	go s.flushLoop()
 	return s, nil
 }
@@ -262,10 +265,7 @@ func (s *Store) isClosed() bool {
 }
 
 // Get returns a row, or nil if there is none. The caller must not change the bytes.
-func (s *Store) Get(key string) ([]byte, error) { return s.get(key, false) }
-
-// get is Get. A row that comes from the disk can be kept in memory.
-func (s *Store) get(key string, keep bool) ([]byte, error) {
+func (s *Store) Get(key string) ([]byte, error) {
 	s.mu.Lock()
 	v, ok := s.dirty[key]
 	if !ok {
@@ -286,24 +286,13 @@ func (s *Store) get(key string, keep bool) ([]byte, error) {
 		return v, nil
 	}
 	v, err := s.read([]byte(rowPrefix+key), version)
-	if err == nil && !keep {
-		return v, nil
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	if err != nil {
+		s.mu.Lock()
+		defer s.mu.Unlock()
 		s.failRead(err)
 		return nil, s.failure
 	}
-	s.keep(key, v, version)
 	return v, nil
-}
-
-// keep keeps in memory a row that was on the disk of a version, unless there may be a newer one now. The caller holds mu.
-func (s *Store) keep(key string, row []byte, version uint64) {
-	if row != nil && s.version == version && !s.loading && s.failure == nil {
-		s.clean.put(key, row)
-	}
 }
 
 // read returns a row, or nil, as the disk of this version or a later one has it.
