@@ -92,7 +92,7 @@ func (l *rekeyLoop) noticeAssignments() {
 			l.noteLost(a.partition, a.committed, a.start)
 		}
 		l.next[a.partition] = max(a.committed, a.start)
-		l.reached[a.partition] = l.next[a.partition] >= a.end
+		l.ends[a.partition] = a.end
 	}
 }
 
@@ -116,6 +116,6 @@ func (l *rekeyLoop) lostPartitions(_ context.Context, _ *kgo.Client, partitions 
 func (l *rekeyLoop) forget(partitions map[string][]int32) {
 	for _, p := range partitions[l.stage.rawTopic] {
 		delete(l.next, p)
-		delete(l.reached, p)
+		delete(l.ends, p)
 	}
 }

@@ -56,7 +56,8 @@ type rekeyLoop struct {
 	spare   *batch
 	failure error           // of a flight: the stage ends, and sends nothing any more
 	next    map[int32]int64 // position: the next offset that is expected of each partition that is owned
-	reached map[int32]bool  // whether the position was the end of the partition when it was last fetched
+	ends    map[int32]int64 // of these partitions, when they were last fetched
+	waited  map[int32]int64 // the same, when they were first fetched while the open batch had records
 
 	uncommitted map[int32]kgo.EpochOffset // positions up to which all is acknowledged
 	commitDue   time.Time
@@ -88,7 +89,7 @@ type committed struct {
 func newRekeyLoop(s *Rekey, topic codecs.TopicID, admin *kadm.Client, out *producer.Client, end context.CancelCauseFunc) *rekeyLoop {
 	return &rekeyLoop{
 		stage: s, topic: topic, admin: admin, out: newSender(out), end: end, made: make(chan struct{}), open: newBatch(topic, s.newKeyed()), spare: newBatch(topic, s.newKeyed()),
-		next: map[int32]int64{}, reached: map[int32]bool{}, uncommitted: map[int32]kgo.EpochOffset{},
+		next: map[int32]int64{}, ends: map[int32]int64{}, waited: map[int32]int64{}, uncommitted: map[int32]kgo.EpochOffset{},
 	}
 }
 
@@ -191,6 +192,9 @@ func (l *rekeyLoop) takePartition(ctx context.Context, topic codecs.TopicID, p *
 		}
 	}
 	l.stage.Metrics.read(l.stage.name, p.Records)
+	if l.ends[p.Partition] = p.LastStableOffset; p.LastStableOffset < 0 {
+		l.ends[p.Partition] = p.HighWatermark
+	}
 	for _, r := range p.Records {
 		if back := l.open.beyond(r); back || l.open.full() {
 			if back {
@@ -204,11 +208,9 @@ func (l *rekeyLoop) takePartition(ctx context.Context, topic codecs.TopicID, p *
 		}
 		l.takeRecord(r)
 	}
-	end := p.LastStableOffset
-	if end < 0 {
-		end = p.HighWatermark
+	if _, known := l.waited[p.Partition]; !known && !l.open.empty() {
+		l.waited[p.Partition] = l.ends[p.Partition]
 	}
-	l.reached[p.Partition] = l.next[p.Partition] >= end
 	return nil
 }
 
@@ -216,6 +218,7 @@ func (l *rekeyLoop) takeRecord(r *kgo.Record) {
 	if l.open.empty() {
 		l.opened = time.Now()
 		l.late = l.opened.Sub(r.Timestamp)
+		clear(l.waited)
 	}
 	l.next[r.Partition] = r.Offset + 1
 	l.open.passed(r)
@@ -275,17 +278,30 @@ func (l *rekeyLoop) patience() (rest, wait time.Duration, wake context.Context) 
 
 // backlog reports whether more waits on the raw topic than was fetched.
 func (l *rekeyLoop) backlog() bool {
-	for p := range l.next {
-		if !l.reached[p] {
+	for p, next := range l.next {
+		if next < l.ends[p] {
 			return true
 		}
 	}
 	return false
 }
 
-// linger says how long the open batch stays open: the later its messages are, the longer, unless no more of them wait.
+// gathered reports whether all that waited on the raw topic when the open batch was opened is in it.
+func (l *rekeyLoop) gathered() bool {
+	for p, next := range l.next {
+		if waited, known := l.waited[p]; next < l.ends[p] && (!known || next < waited) {
+			return false
+		}
+	}
+	return true
+}
+
+// linger says how long the open batch stays open: until all is gathered that waited, or longer if its messages are late, unless no more
+// of them wait.
 func (l *rekeyLoop) linger() time.Duration {
 	switch {
+	case !l.gathered():
+		return maxLinger
 	case l.backlog():
 		return min(max(l.late/2, liveLinger), maxLinger)
 	case l.polls >= livePolls:

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"log/slog"
 	"testing"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
@@ -65,4 +66,47 @@ func TestNothingIsSentAfterAFailure(t *testing.T) {
 	if l.open.empty() || l.flight != nil {
 		t.Error("what came after the failed flush was sent")
 	}
+}
+
+// TestLinger: a batch stays open for all that waited when it was opened, for half of its messages' age if more has come since, and
+// hardly at all when nothing waits.
+func TestLinger(t *testing.T) {
+	l := deadLoop(t)
+	fetch := func(partition int32, from, to, end int64) {
+		t.Helper()
+		p := &kgo.FetchPartition{Partition: partition, HighWatermark: end, LastStableOffset: end}
+		for o := from; o < to; o++ {
+			p.Records = append(p.Records, &kgo.Record{
+				Topic: "events", Partition: partition, Offset: o, Value: rawEvent("u", "click"), Timestamp: time.Now().Add(-4 * time.Second),
+			})
+		}
+		if err := l.takePartition(t.Context(), rawTopic, p); err != nil {
+			t.Fatal(err)
+		}
+	}
+	linger := func(when string, low, high time.Duration) {
+		t.Helper()
+		if d := l.linger(); d < low || d > high {
+			t.Errorf("%s: %s, want %s to %s", when, d, low, high)
+		}
+	}
+	l.assigned = []assignment{{partition: 0, end: 10}, {partition: 1, end: 4}, {partition: 2}}
+	l.noticeAssignments()
+	fetch(0, 0, 5, 10)
+	linger("half of a partition is read", maxLinger, maxLinger)
+	fetch(0, 5, 10, 20)
+	linger("another partition waits", maxLinger, maxLinger)
+	fetch(1, 0, 2, 4)
+	linger("half of another partition is read", maxLinger, maxLinger)
+	fetch(1, 2, 4, 9)
+	linger("only what came later waits", 1900*time.Millisecond, 3*time.Second)
+	fetch(0, 10, 20, 20)
+	fetch(1, 4, 9, 9)
+	linger("nothing waits", liveLinger, liveLinger)
+
+	l.open.reset()
+	fetch(0, 20, 21, 30)
+	linger("more waits for the next batch", maxLinger, maxLinger)
+	fetch(0, 21, 30, 40)
+	linger("and what came later", 1900*time.Millisecond, 3*time.Second)
 }
