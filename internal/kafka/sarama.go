@@ -31,6 +31,7 @@ func (c Config) Sarama(ctx context.Context, instance string, alive func(asked ti
 	// committed. 2.3 is enough for static membership, and Kafka 4 still speaks it.
 	s.Version = sarama.V2_3_0_0
 	s.ApiVersionsRequest = false
+	s.MetricRegistry = newUnmeasured()
 	s.Metadata.AllowAutoTopicCreation = false
 	s.Metadata.RefreshFrequency = time.Minute
 	// Once nothing can be connected any more, the pauses between attempts, which don't look at ctx, are what holds up a stop.
