@@ -45,9 +45,8 @@ type Config struct {
 }
 
 // NewMemory returns memory for [Config.Memory]. The rows of 100,000 users fit: a look-up in LevelDB costs more than all else that is
-// done with a row. A view's rows need none: see [Follower]. The indexes of LevelDB's tables have to fit: with less, each look-up
-// decompresses one.
-func NewMemory() *store.Memory { return store.NewMemory(80<<20, 16<<20) }
+// done with a row. A view's rows need none: see [Follower].
+func NewMemory() *store.Memory { return store.NewMemory(80 << 20) }
 
 // Observe is what a processor or a view tells about its work.
 type Observe struct {

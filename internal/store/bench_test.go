@@ -64,7 +64,7 @@ func BenchmarkFindRows(b *testing.B) {
 }
 
 func benchStore(b *testing.B) []*Store {
-	memory := NewMemory(32<<20, 16<<20)
+	memory := NewMemory(32 << 20)
 	stores := make([]*Store, benchStores)
 	for i := range stores {
 		o := options(b.TempDir())

@@ -4,16 +4,11 @@ import (
 	"hash/maphash"
 	"sync"
 	"sync/atomic"
-
-	"github.com/syndtr/goleveldb/leveldb/cache"
-	"github.com/syndtr/goleveldb/leveldb/opt"
 )
 
-// Memory is what all stores of a program keep of what is on disk: rows that were written lately, and the indexes and
-// filters of LevelDB's tables.
+// Memory is what all stores of a program keep of what is on disk: rows that were written lately.
 type Memory struct {
-	blocks opt.Cacher
-	seed   maphash.Seed
+	seed maphash.Seed
 
 	// Rows are kept in two generations and no list: when the young one takes half of what there is, it becomes the old one, and
 	// the old one goes. What is asked for in the old one moves to the young one, so that what is in use stays.
@@ -24,12 +19,9 @@ type Memory struct {
 	caches map[*rowCache]struct{}
 }
 
-// NewMemory returns memory of so many bytes for rows and for LevelDB.
-func NewMemory(rows, blocks int) *Memory {
-	return &Memory{
-		blocks: opt.PassthroughCacher(cache.NewLRU(blocks)), seed: maphash.MakeSeed(),
-		limit: int64(rows), caches: map[*rowCache]struct{}{},
-	}
+// NewMemory returns memory of so many bytes.
+func NewMemory(bytes int) *Memory {
+	return &Memory{seed: maphash.MakeSeed(), limit: int64(bytes), caches: map[*rowCache]struct{}{}}
 }
 
 // open returns the cache of one store.

@@ -12,7 +12,7 @@ import (
 
 // TestCacheAgainstDisk writes and reads with a cache that is far too small, against a map, before and after loading has ended.
 func TestCacheAgainstDisk(t *testing.T) {
-	memory := NewMemory(64<<10, 1<<20)
+	memory := NewMemory(64 << 10)
 	s, err := Open(Options{Dir: t.TempDir(), Changelog: Changelog{Topic: "t", End: minLoad}, Memory: memory})
 	if err != nil {
 		t.Fatal(err)
@@ -67,7 +67,7 @@ func TestReadsAreNewest(t *testing.T) {
 	defer readers.Wait()
 	done := make(chan struct{})
 	defer close(done)
-	memory := NewMemory(0, 1<<20) // rows go soon, and are read from the disk again
+	memory := NewMemory(0) // rows go soon, and are read from the disk again
 	s, err := Open(Options{Dir: t.TempDir(), Changelog: Changelog{Topic: "t"}, Memory: memory})
 	if err != nil {
 		t.Fatal(err)
@@ -103,7 +103,7 @@ func TestReadsAreNewest(t *testing.T) {
 
 // TestSameHash: a row that gave way to another key's with the same hash does not become what it was before.
 func TestSameHash(t *testing.T) {
-	memory := NewMemory(1<<20, 1<<20)
+	memory := NewMemory(1 << 20)
 	c := memory.open()
 	hash := memory.hash("a")
 	c.keep(hash, "a", []byte("first"))
@@ -118,7 +118,7 @@ func TestSameHash(t *testing.T) {
 // TestFollowed: a store of which somebody else keeps what is asked for keeps no rows in memory.
 func TestFollowed(t *testing.T) {
 	for _, followed := range []bool{true, false} {
-		s, err := Open(Options{Dir: t.TempDir(), Changelog: Changelog{Topic: "t"}, Memory: NewMemory(1<<20, 1<<20), Followed: followed})
+		s, err := Open(Options{Dir: t.TempDir(), Changelog: Changelog{Topic: "t"}, Memory: NewMemory(1 << 20), Followed: followed})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -136,7 +136,7 @@ func TestFollowed(t *testing.T) {
 
 // TestCachesShareMemory: what one store no longer uses makes room for another's rows, and what is used stays.
 func TestCachesShareMemory(t *testing.T) {
-	memory := NewMemory(128<<10, 1<<20)
+	memory := NewMemory(128 << 10)
 	idle, busy := memory.open(), memory.open()
 	row := make([]byte, 100)
 	for i := range 150 {

@@ -6,7 +6,6 @@ import (
 	"github.com/lovoo/goka/storage"
 	"github.com/syndtr/goleveldb/leveldb"
 	"github.com/syndtr/goleveldb/leveldb/iterator"
-	"github.com/syndtr/goleveldb/leveldb/opt"
 	"github.com/syndtr/goleveldb/leveldb/util"
 )
 
@@ -29,7 +28,7 @@ func (s *Store) IteratorWithRange(start, limit []byte) (storage.Iterator, error)
 	if limit != nil {
 		r.Limit = append([]byte(rowPrefix), limit...)
 	}
-	return rows{s, s.db.NewIterator(r, &opt.ReadOptions{DontFillCache: true})}, nil
+	return rows{s, s.db.NewIterator(r, nil)}, nil
 }
 
 type rows struct {

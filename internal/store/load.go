@@ -23,7 +23,6 @@ func (s *Store) levelDB(loading bool) *opt.Options {
 	o := &opt.Options{
 		Filter:              filter.NewBloomFilter(10),
 		WriteBuffer:         writeBuffer,
-		BlockCacheCapacity:  2 << 20, // of a store that shares none
 		CompactionTableSize: 1 << 20, // LevelDB keeps a buffer of that size for each compaction, of which it fills a block
 		// A large flush writes rows in the order of their keys, so that its tables don't overlap, and a row is looked for in one of
 		// each flush. Merging few of them with the tables below, which are far larger, writes most rows anew for nothing.
@@ -32,13 +31,13 @@ func (s *Store) levelDB(loading bool) *opt.Options {
 		WriteL0PauseTrigger:    80,
 		CompactionTotalSize:    32 << 20, // of level 1: each level that there is not saves writing all of it again
 		DisableSeeksCompaction: true,     // look-ups for what is not there are no reason to write tables anew
+		// A table that is open has its index and its filter, a seventieth of it, in memory: that makes a quarter of a look-up's time less
+		// than to find them in a cache. Other blocks are not kept: rows that are asked for again are kept as rows.
+		DisableBlockCache:      true,
 		OpenFilesCacheCapacity: 64,
 		// By default a damaged stretch of a journal is skipped and what comes after it is taken: rows would be missing
 		// below the offset.
 		Strict: opt.StrictAll,
-	}
-	if s.opts.Memory != nil {
-		o.BlockCacher = s.opts.Memory.blocks
 	}
 	if loading {
 		o.WriteBuffer = maxDirtyBytes + 1<<20 // a table takes all that is written at once

@@ -28,7 +28,6 @@ import (
 
 	"github.com/syndtr/goleveldb/leveldb"
 	lerrors "github.com/syndtr/goleveldb/leveldb/errors"
-	"github.com/syndtr/goleveldb/leveldb/opt"
 	lstorage "github.com/syndtr/goleveldb/leveldb/storage"
 )
 
@@ -70,7 +69,7 @@ type Options struct {
 	Dir       string // of this store alone
 	Changelog Changelog
 	Logger    *slog.Logger
-	Memory    *Memory // shared by several stores; nil: none for rows, and some for LevelDB
+	Memory    *Memory // shared by several stores; nil: none
 	// Followed says that somebody else keeps in memory what is asked for of the rows.
 	Followed  bool
 	OnFailure func(error) // called once, from any goroutine, when the disk fails, in Open as well
@@ -303,8 +302,7 @@ func (s *Store) read(key []byte, version uint64) ([]byte, error) {
 	if ok || err != nil {
 		return v, err
 	}
-	// LevelDB's memory is for its tables' indexes and filters: rows that are asked for again are kept as rows.
-	v, err = s.db.Get(key, &opt.ReadOptions{DontFillCache: true})
+	v, err = s.db.Get(key, nil)
 	switch {
 	case errors.Is(err, leveldb.ErrNotFound):
 		return nil, nil

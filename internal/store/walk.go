@@ -6,7 +6,6 @@ import (
 
 	"github.com/syndtr/goleveldb/leveldb"
 	"github.com/syndtr/goleveldb/leveldb/iterator"
-	"github.com/syndtr/goleveldb/leveldb/opt"
 )
 
 // walk reads rows from the disk for one who asks for them in the order of their keys, as whoever applies a large batch does: the next
@@ -50,7 +49,7 @@ func (w *walk) get(db *leveldb.DB, version uint64, key []byte) (row []byte, ok b
 		if w.run < max(w.need, minRun) {
 			return nil, false, nil
 		}
-		w.it, w.version = db.NewIterator(nil, &opt.ReadOptions{DontFillCache: true}), version
+		w.it, w.version = db.NewIterator(nil, nil), version
 		w.it.Seek(key)
 	}
 	for steps := 0; w.it.Valid() && bytes.Compare(w.it.Key(), key) < 0; steps++ {

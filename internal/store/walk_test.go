@@ -79,7 +79,7 @@ func TestWalk(t *testing.T) {
 // BenchmarkGet asks for a table's rows in order, as a large batch does, and to and fro.
 func BenchmarkGet(b *testing.B) {
 	const keys = 60_000
-	memory := NewMemory(0, 16<<20)
+	memory := NewMemory(0)
 	s, err := Open(Options{Dir: b.TempDir(), Changelog: Changelog{Topic: "t"}, Memory: memory})
 	if err != nil {
 		b.Fatal(err)
