@@ -40,6 +40,13 @@ type Mark struct {
 // row's mark for where it comes from, then move the mark. Applying a batch again, or an older one, changes nothing. It
 // returns how many occurrences were new; the row is to be written even when none was.
 func (t *Tally) Add(b *Batch) (fresh int64) {
+	// A new row mostly needs no more room for now than what one batch has.
+	if t.Marks == nil {
+		t.Marks = make([]Mark, 0, len(b.Sources))
+	}
+	if t.Labels == nil {
+		t.Labels = make([]LabelCount, 0, min(len(b.Labels), MaxLabels))
+	}
 	for i := range b.Sources {
 		s := &b.Sources[i]
 		if len(s.Runs) == 0 {
