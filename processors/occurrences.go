@@ -25,6 +25,8 @@ type occurrences struct {
 	labels  names // occurrences without a label have none here
 	sources []source
 	source  map[int32]int // raw partition to index into sources
+	waiting []waiting     // at most intern.Together
+	text    []byte        // the keys of those, one after the other
 	n       int
 	record  int // bytes of a record of everything, about
 	use     int // bytes of the occurrences' labels
@@ -46,11 +48,17 @@ type names struct {
 }
 
 func (n *names) note(name []byte, timestamp int64) (number int32, fresh bool) {
-	if number, fresh = n.Number(name); fresh {
+	number, fresh = n.Number(name)
+	n.stamp(number, timestamp)
+	return number, fresh
+}
+
+// stamp notes a time stamp of a name. The first one of each comes in the order of their numbers.
+func (n *names) stamp(number int32, timestamp int64) {
+	if int(number) == len(n.spans) {
 		n.spans = append(n.spans, codecs.Span{})
 	}
 	n.spans[number].Add(timestamp)
-	return number, fresh
 }
 
 func (n *names) reset() {
@@ -62,6 +70,13 @@ func (n *names) reset() {
 type occurrence struct {
 	key, label int32 // NoLabel: none
 	offset     int64
+}
+
+// waiting is an occurrence that is in its list, but for the number of its key: numbers are looked up together, see [intern.Table.Numbers].
+type waiting struct {
+	*occurrence
+	keyLen    int
+	timestamp int64
 }
 
 // source is what came from one raw partition. Its list is in pieces: one that grows is copied over and over, and leaves
@@ -80,11 +95,12 @@ type piece [pieceSize]occurrence
 
 func (s *source) at(i int) *occurrence { return &s.pieces[i/pieceSize][i%pieceSize] }
 
-func (s *source) add(c occurrence, length int32) {
+func (s *source) add(c occurrence, length int32) *occurrence {
 	if s.n == len(s.pieces)*pieceSize {
 		s.pieces = append(s.pieces, new(piece))
 	}
-	*s.at(s.n) = c
+	at := s.at(s.n)
+	*at = c
 	if length != 1 {
 		if s.stretches == nil {
 			s.stretches = map[int]int32{}
@@ -93,6 +109,7 @@ func (s *source) add(c occurrence, length int32) {
 	}
 	s.end = c.offset + int64(length)
 	s.n++
+	return at
 }
 
 func (s *source) length(i int) int64 {
@@ -106,7 +123,6 @@ func (s *source) length(i int) int64 {
 
 // add notes that key occurred, with a label or with none (nil), at each of length raw offsets from offset on.
 func (o *occurrences) add(key, label []byte, partition int32, offset int64, length int32, timestamp int64) {
-	k, _ := o.keys.note(key, timestamp)
 	l := int32(codecs.NoLabel)
 	if label != nil {
 		var fresh bool
@@ -119,8 +135,28 @@ func (o *occurrences) add(key, label []byte, partition int32, offset int64, leng
 	s := o.sourceOf(partition)
 	// What leaves out some of the occurrences has larger gaps, but they take no more than those that they are the sums of.
 	o.record += varint(uint64(offset-s.end)) + varint(uint64(length))
-	s.add(occurrence{key: k, label: l, offset: offset}, length)
+	c := s.add(occurrence{label: l, offset: offset}, length)
 	o.n++
+	o.text = append(o.text, key...)
+	if o.waiting = append(o.waiting, waiting{c, len(key), timestamp}); len(o.waiting) == intern.Together {
+		o.settle()
+	}
+}
+
+// settle numbers the keys of the occurrences that wait for it.
+func (o *occurrences) settle() {
+	var keys [intern.Together][]byte
+	var numbers [intern.Together]int32
+	text := o.text
+	for i, w := range o.waiting {
+		keys[i], text = text[:w.keyLen], text[w.keyLen:]
+	}
+	o.keys.Numbers(keys[:len(o.waiting)], &numbers)
+	for i, w := range o.waiting {
+		w.key = numbers[i]
+		o.keys.stamp(w.key, w.timestamp)
+	}
+	o.waiting, o.text = o.waiting[:0], o.text[:0]
 }
 
 // varint returns how many bytes a number takes.
@@ -146,12 +182,14 @@ func (o *occurrences) sourceOf(partition int32) *source {
 }
 
 func (o *occurrences) full() bool {
-	return o.n >= maxOccurrences || o.keys.Len() >= maxKeys || o.record >= maxRecord ||
-		o.use >= maxLabelUse || o.keys.Bytes() >= maxKeyBytes
+	return o.n >= maxOccurrences || o.keys.Len()+len(o.waiting) >= maxKeys || o.record >= maxRecord ||
+		o.use >= maxLabelUse || o.keys.Bytes()+len(o.text) >= maxKeyBytes // a key that waits may be new
 }
 
 // reset forgets everything. What a small batch needs is kept, what only a large one does is not: a backlog ends.
 func (o *occurrences) reset() {
+	clear(o.waiting[:cap(o.waiting)]) // it points into the lists
+	o.waiting, o.text = o.waiting[:0], o.text[:0]
 	o.keys.reset()
 	o.labels.reset()
 	clear(o.source)
@@ -185,6 +223,7 @@ func (o *occurrences) letGo() {
 
 // batches calls emit with every key and its batch, which are good until emit returns.
 func (o *occurrences) batches(topic codecs.TopicID, emit func(key []byte, b *codecs.Batch)) {
+	o.settle()
 	for i := len(o.texts); i < o.labels.Len(); i++ {
 		o.texts = append(o.texts, string(o.labels.Text(int32(i))))
 		o.local = append(o.local, 0)

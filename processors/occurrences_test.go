@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/potok-streams/potok/codecs"
+	"github.com/potok-streams/potok/internal/intern"
 )
 
 var rawTopic = codecs.TopicID{1, 2, 3}
@@ -218,5 +219,36 @@ func TestLabelBatches(t *testing.T) {
 				o.batches(rawTopic, func([]byte, *codecs.Batch) {})
 			}
 		}
+	}
+}
+
+// TestResetBeforeKeysAreSettled: what waits for the number of its key is forgotten like all else.
+func TestResetBeforeKeysAreSettled(t *testing.T) {
+	var o occurrences
+	for n := range intern.Together + 3 {
+		o.add(fmt.Append(nil, "old", n), nil, 0, int64(n), 1, 5)
+	}
+	o.reset()
+	o.add([]byte("new"), nil, 0, 0, 1, 5)
+	got := 0
+	o.batches(rawTopic, func(key []byte, b *codecs.Batch) {
+		if got++; string(key) != "new" || len(unfold(t, "new", b)) != 1 {
+			t.Errorf("key %q: %+v", key, b.Sources)
+		}
+	})
+	if got != 1 {
+		t.Errorf("%d keys", got)
+	}
+}
+
+// TestMostKeys: a batch has no more keys than it may, and not many fewer.
+func TestMostKeys(t *testing.T) {
+	var o occurrences
+	for n := int64(0); !o.full(); n++ {
+		o.add(fmt.Append(nil, n), nil, 0, n, 1, 5)
+	}
+	o.settle()
+	if n := o.keys.Len(); n > maxKeys || n < maxKeys-intern.Together {
+		t.Errorf("%d keys", n)
 	}
 }

@@ -48,6 +48,34 @@ func TestTable(t *testing.T) {
 	}
 }
 
+// TestNumbers: several names at once have the numbers that they would have one after the other, however few there are and whether
+// they are new, the same, or empty.
+func TestNumbers(t *testing.T) {
+	rnd := rand.New(rand.NewPCG(5, 5))
+	var one, many Table
+	for round := range 9000 {
+		var names [][]byte
+		for range rnd.IntN(Together + 1) {
+			name := fmt.Sprint(rnd.IntN(1 + 3*round))
+			names = append(names, []byte(strings.Repeat(name, rnd.IntN(4))))
+		}
+		var numbers [Together]int32
+		many.Numbers(names, &numbers)
+		for i, name := range names {
+			if want, _ := one.Number(name); numbers[i] != want || string(many.Text(want)) != string(name) {
+				t.Fatalf("round %d: %q is %d, want %d", round, name, numbers[i], want)
+			}
+		}
+		if many.Len() != one.Len() {
+			t.Fatalf("round %d: %d names, want %d", round, many.Len(), one.Len())
+		}
+		if round == 4000 {
+			one.Reset()
+			many.Reset()
+		}
+	}
+}
+
 // A string stays what it was while texts are added.
 func TestStringsStay(t *testing.T) {
 	var texts Texts
