@@ -211,9 +211,10 @@ func (l *rekeyLoop) consumerOptions() []kgo.Opt {
 		kgo.OnPartitionsAssigned(l.joined),
 		kgo.OnPartitionsRevoked(l.revoked),
 		kgo.OnPartitionsLost(l.lostPartitions),
-		kgo.FetchMaxBytes(2 << 20), // decoded it is several times as much, and the next fetch is under way
-		kgo.FetchMaxPartitionBytes(1 << 20),
+		kgo.FetchMaxBytes(1 << 20), // decoded it is several times as much, and the next fetch is under way
+		kgo.FetchMaxPartitionBytes(512 << 10),
 		kgo.FetchMaxWait(250 * time.Millisecond),
+		kgo.WithPools(new(fetchMemory)),
 	}
 	if l.stage.Instance != "" {
 		opts = append(opts, kgo.InstanceID(l.stage.Instance))

@@ -223,6 +223,7 @@ func (l *rekeyLoop) takeRecord(r *kgo.Record) {
 	l.next[r.Partition] = r.Offset + 1
 	l.open.passed(r)
 	if r.Attrs.IsControl() {
+		r.Recycle()
 		return
 	}
 	held, err := l.open.keyed.add(r)
@@ -230,17 +231,19 @@ func (l *rekeyLoop) takeRecord(r *kgo.Record) {
 	if l.stage.Tracer != nil {
 		l.trace(r, err)
 	}
-	if err != nil {
-		var why *codecs.RejectError
-		if !errors.As(err, &why) {
-			why = &codecs.RejectError{Reason: codecs.NotJSON, Detail: err.Error()}
-		}
-		l.stage.Metrics.reject(l.stage.name, why.Reason)
-		l.open.reject(r, codecs.DeadLetter{
-			Topic: r.Topic, TopicID: l.topic, Partition: r.Partition, Offset: r.Offset,
-			Reason: why.Reason, Message: why.Error(), Stage: l.stage.name,
-		}, l.stage.deadLetters)
+	if err == nil {
+		r.Recycle() // nobody has its bytes any more
+		return
 	}
+	var why *codecs.RejectError
+	if !errors.As(err, &why) {
+		why = &codecs.RejectError{Reason: codecs.NotJSON, Detail: err.Error()}
+	}
+	l.stage.Metrics.reject(l.stage.name, why.Reason)
+	l.open.reject(r, codecs.DeadLetter{
+		Topic: r.Topic, TopicID: l.topic, Partition: r.Partition, Offset: r.Offset,
+		Reason: why.Reason, Message: why.Error(), Stage: l.stage.name,
+	}, l.stage.deadLetters)
 }
 
 func (l *rekeyLoop) noteLost(partition int32, from, to int64) {
