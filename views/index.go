@@ -9,8 +9,11 @@ import (
 	"github.com/potok-streams/potok/codecs"
 )
 
-// flushChunk is how many rows are brought up to date before readers get their turn.
-const flushChunk = 500
+// flushChunk is how many rows are brought up to date before readers get their turn: at a million rows, half a millisecond's worth.
+const flushChunk = 64
+
+// largeFlush is from how many rows on a map of what was told is large.
+const largeFlush = 500
 
 // mostTold is how many rows are told, about, before they are brought up to date with nobody asking: a restore tells of all.
 const mostTold = 50_000
@@ -160,7 +163,7 @@ func (x *Index) flush() {
 	x.flying = nil
 	x.feed.Unlock()
 	switch {
-	case n > flushChunk:
+	case n > largeFlush:
 		x.large = 2
 	case x.large > 0:
 		x.large--
