@@ -2,6 +2,7 @@ package views
 
 import (
 	"encoding/binary"
+	"strings"
 	"sync"
 
 	"github.com/potok-streams/potok/codecs"
@@ -69,7 +70,7 @@ func (k *kinds) add(name string) (n uint64, ok bool) {
 	if k.numbers == nil {
 		k.numbers = map[string]uint64{}
 	}
-	n = uint64(len(k.names))
+	n, name = uint64(len(k.names)), strings.Clone(name) // else it keeps the row that it came with
 	k.numbers[name], k.names = n, append(k.names, name)
 	return n, true
 }

@@ -230,40 +230,30 @@ func (s *state) update(merge Merge, stale func(st *store.Store, offset int64, ke
 		topic := string(ctx.Topic())
 		// goka passes a proxy of its own; the registry has the store itself.
 		st := s.registry.Get(topic, ctx.Partition())
-		failed := func(err error) error {
+		kept, isStale := value, false
+		row, superseding, err := follower.decode(key, value)
+		if err == nil && !superseding {
+			kept, isStale, err = merged(merge, st, topic, key, value)
+			if err == nil && kept != nil && follower != nil {
+				row, err = follower.Decode(kept)
+			}
+		}
+		if err != nil {
 			return fmt.Errorf("apply a row of %s/%d at offset %d: %w", topic, ctx.Partition(), ctx.Offset(), err)
 		}
-		if follower != nil && follower.Supersedes != nil && value != nil {
-			row, err := follower.Decode(value)
-			if err != nil {
-				return failed(err)
-			}
-			if follower.Supersedes(key, row) {
-				if err := st.Set(key, value); err != nil {
-					return err
-				}
-				follower.Applied(key, row)
-				st.Applied(ctx.Offset())
-				return nil
-			}
-		}
-		kept, isStale, err := merged(merge, st, topic, key, value)
-		if err != nil {
-			return failed(err)
-		}
 		if kept != nil {
-			err = st.Set(key, kept)
+			if err := st.Set(key, kept); err != nil {
+				return err
+			}
 		}
-		if err == nil && isStale && stale != nil {
+		if isStale && stale != nil {
 			stale(st, ctx.Offset(), key, kept)
 		}
-		if err == nil && kept != nil && follower != nil {
-			err = follower.apply(key, kept)
+		if kept != nil && follower != nil {
+			follower.Applied(key, row)
 		}
-		if err == nil {
-			st.Applied(ctx.Offset())
-		}
-		return err
+		st.Applied(ctx.Offset())
+		return nil
 	}
 }
 

@@ -36,13 +36,13 @@ type Follower struct {
 	Supersedes func(key string, row any) bool
 }
 
-// apply passes a row on.
-func (f Follower) apply(key string, row []byte) error {
-	decoded, err := f.Decode(row)
-	if err == nil {
-		f.Applied(key, decoded)
+// decode decodes a row that came, if it is known to be what merging it with the last would keep: superseding. There may be no follower.
+func (f *Follower) decode(key string, value []byte) (row any, superseding bool, err error) {
+	if f == nil || f.Supersedes == nil || value == nil {
+		return nil, false, nil
 	}
-	return err
+	row, err = f.Decode(value)
+	return row, err == nil && f.Supersedes(key, row), err
 }
 
 type viewRun struct {
@@ -192,9 +192,11 @@ func (v *View) load(s *store.Store) error {
 		if err != nil {
 			return err
 		}
-		if err := v.follower.apply(string(it.Key()), row); err != nil {
+		decoded, err := v.follower.Decode(row)
+		if err != nil {
 			return err
 		}
+		v.follower.Applied(string(it.Key()), decoded)
 	}
 	return it.Err()
 }
