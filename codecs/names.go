@@ -19,6 +19,11 @@ func (n Names) UsersGroup() string       { return n.Prefix + "-users" }
 func (n Names) ActivityGroup() string    { return n.Prefix + "-activity" }
 func (n Names) EventTypesGroup() string  { return n.Prefix + "-event-types" }
 
+// Groups are all of them, rekey's first: without their commits all is read again.
+func (n Names) Groups() []string {
+	return []string{n.RekeyUsersGroup(), n.RekeyEventsGroup(), n.UsersGroup(), n.ActivityGroup(), n.EventTypesGroup()}
+}
+
 // Streams between the stages, keyed by what the next stage's table is keyed by.
 func (n Names) UsersStream() string      { return n.Prefix + "-users-stream" }
 func (n Names) ActivityStream() string   { return n.Prefix + "-activity-stream" }

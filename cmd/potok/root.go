@@ -83,7 +83,7 @@ func (p *program) root() *cobra.Command {
 		}
 		return p.openLog()
 	}
-	root.AddCommand(p.demo(), p.emit(), p.process(), p.view(), p.runAll(), p.broker(), p.query(), p.watch(), p.dlq(), p.verify(), p.doctor(), p.reset(), p.topics(), p.health(), p.version())
+	root.AddCommand(p.demo(), p.emit(), p.process(), p.view(), p.runAll(), p.broker(), p.query(), p.watch(), p.dlq(), p.verify(), p.doctor(), p.reset(), p.topics(), p.bench(), p.health(), p.version())
 	wrongUse(root)
 	return root
 }

@@ -79,9 +79,8 @@ func (o *processing) stopped(c *connection, d *dataDir, log *slog.Logger) error 
 	defer cl.Close()
 	ctx, cancel := context.WithTimeout(context.Background(), leaveTimeout)
 	defer cancel()
-	n := c.topics.Names
 	var errs []error
-	for _, group := range []string{n.RekeyUsersGroup(), n.RekeyEventsGroup(), n.UsersGroup(), n.ActivityGroup(), n.EventTypesGroup()} {
+	for _, group := range c.topics.Names.Groups() {
 		left, err := kadm.NewClient(cl).LeaveGroup(ctx, kadm.LeaveGroup(group).InstanceIDs(instance).Reason("stopped for good"))
 		if err == nil {
 			err = left.Error()

@@ -21,7 +21,6 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 
-	"github.com/potok-streams/potok/codecs"
 	"github.com/potok-streams/potok/internal/kafka"
 	"github.com/potok-streams/potok/internal/topology"
 )
@@ -81,11 +80,6 @@ func (p *Plan) InUse() error {
 	return fmt.Errorf("potok is %w: %s: stop every potok process and view first", ErrInUse, strings.Join(texts, "; "))
 }
 
-// groups are Potok's own consumer groups. The rekey groups go first: without their commits all is read again.
-func groups(n codecs.Names) []string {
-	return []string{n.RekeyUsersGroup(), n.RekeyEventsGroup(), n.UsersGroup(), n.ActivityGroup(), n.EventTypesGroup()}
-}
-
 // deletable returns Potok's own topics in the order in which they are to be deleted.
 func deletable(cfg topology.Config) (names []string, err error) {
 	for _, kind := range []topology.Kind{topology.Stream, topology.Table, topology.DeadLetters} {
@@ -135,12 +129,12 @@ func Make(ctx context.Context, o Options) (*Plan, error) {
 
 // findGroups adds those of the groups that exist, and their members.
 func (o Options) findGroups(ctx context.Context, p *Plan) error {
-	described, err := o.Admin.DescribeGroups(ctx, groups(o.Topics.Names)...)
+	described, err := o.Admin.DescribeGroups(ctx, o.Topics.Names.Groups()...)
 	if err != nil {
 		return fmt.Errorf("describe groups: %w", err)
 	}
 	p.live = nil
-	for _, name := range groups(o.Topics.Names) {
+	for _, name := range o.Topics.Names.Groups() {
 		d, ok := described[name]
 		switch {
 		case !ok, errors.Is(d.Err, kerr.GroupIDNotFound):
