@@ -211,8 +211,8 @@ func (l *rekeyLoop) consumerOptions() []kgo.Opt {
 		kgo.OnPartitionsAssigned(l.joined),
 		kgo.OnPartitionsRevoked(l.revoked),
 		kgo.OnPartitionsLost(l.lostPartitions),
-		kgo.FetchMaxBytes(1 << 20), // decoded it is several times as much, and the next fetch is under way
-		kgo.FetchMaxPartitionBytes(512 << 10),
+		kgo.FetchMaxBytes(256 << 10), // decoded it is several times as much, and the next fetch is under way
+		kgo.FetchMaxPartitionBytes(128 << 10),
 		kgo.FetchMaxWait(250 * time.Millisecond),
 		kgo.WithPools(new(fetchMemory)),
 	}
