@@ -17,6 +17,7 @@ import (
 	"github.com/potok-streams/potok/emitters"
 	"github.com/potok-streams/potok/internal/app"
 	"github.com/potok-streams/potok/internal/broker"
+	"github.com/potok-streams/potok/internal/reset"
 	"github.com/potok-streams/potok/internal/terminal"
 	"github.com/potok-streams/potok/views/client"
 )
@@ -224,28 +225,16 @@ func differences(a, b map[string]uint64) (n int) {
 	return n
 }
 
-// deleteAll deletes the topics of a connection, raw ones included, and Potok's groups.
+// deleteAll deletes the topics of a connection, raw ones included, and Potok's groups. Those that are not there are no error.
 func (c *connection) deleteAll(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
-	defer cancel()
-	cl, err := c.kafka.Client()
+	cl, err := c.kafka.Client(kgo.RetryTimeout(connectTimeout))
 	if err != nil {
 		return err
 	}
 	defer cl.Close()
-	admin := kadm.NewClient(cl)
-	var topics []string
+	plan := reset.Plan{Groups: c.topics.Names.Groups()}
 	for _, t := range c.topics.Topics() {
-		topics = append(topics, t.Name)
+		plan.Topics = append(plan.Topics, t.Name)
 	}
-	deleted, err := admin.DeleteTopics(ctx, topics...)
-	errs := []error{err}
-	for _, t := range deleted {
-		errs = append(errs, t.Err)
-	}
-	_, err = admin.DeleteGroups(ctx, c.topics.Names.Groups()...)
-	if err := errors.Join(append(errs, err)...); err != nil {
-		return fmt.Errorf("delete the topics and groups %s-*: %w", c.topics.Names.Prefix, err)
-	}
-	return nil
+	return reset.Apply(ctx, reset.Options{Topics: c.topics, Kafka: c.kafka, Admin: kadm.NewClient(cl)}, &plan, func(string) {})
 }
