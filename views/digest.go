@@ -36,6 +36,9 @@ const (
 
 // digest returns that of a row.
 func (k *kinds) digest(t *codecs.Tally) (d digest) {
+	if t.Truncated {
+		return digest{used: elsewhere}
+	}
 	b := d.bytes[:0]
 	if t.Span.Known {
 		b = binary.AppendUvarint(b, uint64(t.Span.Last-t.Span.First))
@@ -50,9 +53,6 @@ func (k *kinds) digest(t *codecs.Tally) (d digest) {
 		if b = binary.AppendUvarint(binary.AppendUvarint(b, n), l.Count); !ok || len(b) > digestBytes {
 			return digest{used: elsewhere}
 		}
-	}
-	if t.Truncated {
-		return digest{used: elsewhere}
 	}
 	d.used = uint8(len(b))
 	return d

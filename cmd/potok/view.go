@@ -63,7 +63,7 @@ type server struct {
 func (o *viewing) open(c *connection, d *dataDir, log *slog.Logger, registry *prometheus.Registry, health *app.Health, diskFailed func(error)) (s *server, closing func(), err error) {
 	names := c.topics.Names
 	index := views.NewIndex()
-	cfg := engine.Config{Kafka: c.kafka, Dir: filepath.Join(d.path, "view"), Memory: d.memory, Logger: log, OnDiskFailure: diskFailed}
+	cfg := engine.Config{Kafka: c.kafka, Dir: filepath.Join(d.path, "view"), Logger: log, OnDiskFailure: diskFailed}
 	merge := processors.MergeRows(names, nil)
 	observed := func(table string) engine.Config {
 		cfg := cfg

@@ -90,7 +90,6 @@ func newState(cfg Config, name string, opened func(*store.Store) error, foreign 
 	s.connected, s.disconnect = context.WithCancel(context.Background())
 	opts := store.Options{
 		Logger: cfg.Logger, OnFailure: cfg.OnDiskFailure, Memory: cfg.Memory, OnForeign: foreign, OnFlush: cfg.Observe.Flushed,
-		Followed: opened != nil, // a view's
 	}
 	s.registry = store.NewRegistry(filepath.Join(cfg.Dir, name), opts, s.changelog, opened)
 	return s, nil

@@ -53,6 +53,7 @@ type viewRun struct {
 
 // NewView makes a view of a table. A view may be run any number of times, one after the other.
 func NewView(cfg Config, table string, codec goka.Codec, merge Merge, follower Follower) *View {
+	cfg.Memory = nil // the follower has what is asked for
 	return &View{cfg: cfg, table: table, codec: codec, merge: merge, follower: follower}
 }
 

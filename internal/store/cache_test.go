@@ -115,10 +115,10 @@ func TestSameHash(t *testing.T) {
 	}
 }
 
-// TestFollowed: a store of which somebody else keeps what is asked for keeps no rows in memory.
-func TestFollowed(t *testing.T) {
-	for _, followed := range []bool{true, false} {
-		s, err := Open(Options{Dir: t.TempDir(), Changelog: Changelog{Topic: "t"}, Memory: NewMemory(1 << 20), Followed: followed})
+// TestWithoutMemory: a store without memory, as a view's are, keeps no rows in it.
+func TestWithoutMemory(t *testing.T) {
+	for _, memory := range []*Memory{nil, NewMemory(1 << 20)} {
+		s, err := Open(Options{Dir: t.TempDir(), Changelog: Changelog{Topic: "t"}, Memory: memory})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -127,8 +127,8 @@ func TestFollowed(t *testing.T) {
 		if row, err := s.Get("row"); err != nil || string(row) != "value" {
 			t.Errorf("%q, %v", row, err)
 		}
-		if _, kept := s.clean.get("row"); kept == followed {
-			t.Errorf("the row is kept: %v; followed: %v", kept, followed)
+		if _, kept := s.clean.get("row"); kept != (memory != nil) {
+			t.Errorf("the row is kept: %v; memory: %v", kept, memory != nil)
 		}
 		must(t, s.Close())
 	}

@@ -69,9 +69,7 @@ type Options struct {
 	Dir       string // of this store alone
 	Changelog Changelog
 	Logger    *slog.Logger
-	Memory    *Memory // shared by several stores; nil: none
-	// Followed says that somebody else keeps in memory what is asked for of the rows.
-	Followed  bool
+	Memory    *Memory     // shared by several stores; nil: none
 	OnFailure func(error) // called once, from any goroutine, when the disk fails, in Open as well
 	// OnForeign is told that somebody else has written the changelog's offsets from up to, not including, to: an owner that
 	// was paused, most likely. It is called in the order of the acknowledgements, and must not wait.
@@ -140,11 +138,7 @@ func Open(opts Options) (*Store, error) {
 		}
 		return nil, err
 	}
-	rows := opts.Memory
-	if opts.Followed {
-		rows = nil
-	}
-	s.clean = rows.open()
+	s.clean = opts.Memory.open()
 	go s.flushLoop()
 	return s, nil
 }
