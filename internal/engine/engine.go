@@ -34,7 +34,7 @@ type Config struct {
 	Instance string // static group member; empty: a dynamic one
 	Standby  bool   // keep the partitions of others up to date as well
 	Logger   *slog.Logger
-	// Memory is what all processors and views of the program keep of their local state in memory; nil: next to nothing.
+	// Memory is what all processors of the program keep of their local state in memory; nil: next to nothing. A view takes none.
 	Memory *store.Memory
 	// OnDiskFailure is called when local state can't be written or read. It does not get better by itself: the program is
 	// to stop, and leave its work to others.
