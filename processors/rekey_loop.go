@@ -20,16 +20,15 @@ import (
 const (
 	pollRecords = 20_000
 	idlePoll    = 250 * time.Millisecond
-	// A batch of a live load, when nothing more waits on the raw topic, is open for liveRest while nothing is fetched: a fetch for
+	// Under a live load, when nothing more waits on the raw topic, nothing is polled for liveRest after a batch: a fetch for
 	// each message or two costs more than all else that is done with them, and each batch costs every stage behind some requests
-	// and sixteen wake-ups, whatever is in it. Then come two polls, of what was fetched ahead and of all that has arrived since,
-	// with liveAnswers in between, so that more brokers than the first have answered. When one brings nothing, or liveLinger is over, the
-	// batch closes as well.
-	liveRest    = 20 * time.Millisecond
+	// and sixteen wake-ups, whatever is in it. The next batch is two polls, of what was fetched ahead and of all that has arrived
+	// since, with liveAnswers in between, so that more brokers than the first have answered; or one, if the second brings nothing.
+	liveRest    = 24 * time.Millisecond
 	liveAnswers = 2 * time.Millisecond
-	liveLinger  = 30 * time.Millisecond
 	livePolls   = 2
-	maxLinger   = 10 * time.Second // of a batch of a backlog: large batches make everything behind cheaper
+	minLinger   = 30 * time.Millisecond // of a batch of a backlog
+	maxLinger   = 10 * time.Second      // the same: large batches make everything behind cheaper
 
 	// commitInterval is between two commits while batches follow each other: a commit takes the brokers longer than what it
 	// commits, and the next batch waits for it. What a crash leaves uncommitted is read again, and counted once.
@@ -51,7 +50,8 @@ type rekeyLoop struct {
 	open    *batch
 	opened  time.Time     // when the open batch got its first record
 	late    time.Duration // how old that record was
-	polls   int           // since its rest; livePolls if one brought nothing
+	polls   int           // that it is of; livePolls if one brought nothing
+	closed  time.Time     // when the batch before it was sent on its way
 	flight  *flight       // nil: none; while there is one, uncommitted and commitDue are its own
 	spare   *batch
 	failure error           // of a flight: the stage ends, and sends nothing any more
@@ -105,8 +105,8 @@ func (l *rekeyLoop) run(ctx context.Context) error {
 		fetches := l.consumer.PollRecords(poll, pollRecords)
 		stop()
 		cancel()
-		l.countPoll(fetches.Empty())
 		err := l.take(ctx, fetches)
+		l.countPoll(fetches.Empty())
 		if err == nil && ctx.Err() != nil {
 			err = l.finish(ctx)
 			l.consumer.AllowRebalance()
@@ -134,11 +134,10 @@ func pause(ctx context.Context, d time.Duration) {
 	}
 }
 
-// countPoll counts a poll if it follows the open batch's rest.
+// countPoll counts a poll of the open batch, after what it brought was taken.
 func (l *rekeyLoop) countPoll(empty bool) {
 	switch {
-	case l.open.empty() || time.Since(l.opened) < liveRest:
-		l.polls = 0
+	case l.open.empty(): // nothing has come yet
 	case empty:
 		l.polls = livePolls
 	default:
@@ -258,25 +257,25 @@ func (l *rekeyLoop) noteLost(partition int32, from, to int64) {
 // patience says how long to fetch nothing, how long the poll after that may wait, and what else ends the poll.
 func (l *rekeyLoop) patience() (rest, wait time.Duration, wake context.Context) {
 	now := time.Now()
-	due := now.Add(idlePoll)
-	if !l.open.empty() && !l.backlog() {
-		rest = l.opened.Add(liveRest).Sub(now)
-		switch {
-		case rest > 0:
-			return rest, time.Millisecond, context.Background() // what was fetched ahead comes at once
-		case l.polls == 1:
+	wake = context.Background()
+	if !l.backlog() {
+		if rest = l.closed.Add(liveRest).Sub(now); rest <= 0 && !l.open.empty() {
 			rest = liveAnswers
 		}
 	}
+	due := now.Add(idlePoll)
 	switch {
 	case l.flight != nil:
-		return rest, idlePoll, l.flight.done
-	case !l.open.empty():
+		wake = l.flight.done
+	case !l.open.empty() && l.backlog():
 		due = l.opened.Add(l.linger())
+	case !l.open.empty():
+		due = now // what has come by then comes at once
 	case len(l.uncommitted) > 0:
 		due = l.commitDue
 	}
-	return rest, max(due.Sub(now)-max(rest, 0), time.Millisecond), context.Background()
+	rest = max(rest, 0)
+	return rest, max(due.Sub(now)-rest, time.Millisecond), wake
 }
 
 // backlog reports whether more waits on the raw topic than was fetched.
@@ -299,18 +298,18 @@ func (l *rekeyLoop) gathered() bool {
 	return true
 }
 
-// linger says how long the open batch stays open: until all is gathered that waited, or longer if its messages are late, unless no more
-// of them wait.
+// linger says how long the open batch stays open: until all is gathered that waited, or longer if its messages are late; if no more
+// of them wait, until it has had its polls.
 func (l *rekeyLoop) linger() time.Duration {
 	switch {
 	case !l.gathered():
 		return maxLinger
 	case l.backlog():
-		return min(max(l.late/2, liveLinger), maxLinger)
-	case l.polls >= livePolls:
-		return 0
+		return min(max(l.late/2, minLinger), maxLinger)
+	case l.polls < livePolls:
+		return maxLinger // the next poll comes at once
 	default:
-		return liveLinger
+		return 0
 	}
 }
 
@@ -338,6 +337,7 @@ func (l *rekeyLoop) flush() {
 	done, finished := context.WithCancel(context.Background())
 	f := &flight{batch: l.open, done: done}
 	l.flight, l.open, l.spare = f, l.spare, nil
+	l.closed, l.polls = time.Now(), 0
 	go func() {
 		defer finished()
 		f.err = l.deliver(f.batch)

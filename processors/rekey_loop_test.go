@@ -69,7 +69,7 @@ func TestNothingIsSentAfterAFailure(t *testing.T) {
 }
 
 // TestLinger: a batch stays open for all that waited when it was opened, for half of its messages' age if more has come since, and
-// hardly at all when nothing waits.
+// for two polls when nothing waits, or one if the second brings nothing.
 func TestLinger(t *testing.T) {
 	l := deadLoop(t)
 	fetch := func(partition int32, from, to, end int64) {
@@ -102,11 +102,58 @@ func TestLinger(t *testing.T) {
 	linger("only what came later waits", 1900*time.Millisecond, 3*time.Second)
 	fetch(0, 10, 20, 20)
 	fetch(1, 4, 9, 9)
-	linger("nothing waits", liveLinger, liveLinger)
+	linger("nothing waits, before its polls are counted", maxLinger, maxLinger)
+	l.countPoll(false)
+	linger("nothing waits, after one poll", maxLinger, maxLinger)
+	l.countPoll(false)
+	linger("nothing waits, after two polls", 0, 0)
+	l.polls = 1
+	l.countPoll(true)
+	linger("nothing waits, and the second poll brought nothing", 0, 0)
 
 	l.open.reset()
 	fetch(0, 20, 21, 30)
 	linger("more waits for the next batch", maxLinger, maxLinger)
 	fetch(0, 21, 30, 40)
 	linger("and what came later", 1900*time.Millisecond, 3*time.Second)
+}
+
+// TestPatience: when nothing waits, nothing is polled for a while after a batch, and the batch after that gets its two polls at once. With a
+// backlog nobody rests.
+func TestPatience(t *testing.T) {
+	l := deadLoop(t)
+	fetch := func(offset, end int64) {
+		t.Helper()
+		r := &kgo.Record{Topic: "events", Offset: offset, Value: rawEvent("u", "click"), Timestamp: time.Now()}
+		p := &kgo.FetchPartition{HighWatermark: end, LastStableOffset: end, Records: []*kgo.Record{r}}
+		if err := l.takePartition(t.Context(), rawTopic, p); err != nil {
+			t.Fatal(err)
+		}
+		l.countPoll(false)
+	}
+	patience := func(when string, lowRest, highRest, lowWait, highWait time.Duration) {
+		t.Helper()
+		rest, wait, _ := l.patience()
+		if rest < lowRest || rest > highRest || wait < lowWait || wait > highWait {
+			t.Errorf("%s: rest %s, wait %s, want %s to %s and %s to %s", when, rest, wait, lowRest, highRest, lowWait, highWait)
+		}
+	}
+	l.assigned = []assignment{{partition: 0}}
+	l.noticeAssignments()
+	patience("nothing has come yet", 0, 0, idlePoll, idlePoll)
+	fetch(0, 1)
+	patience("a first message after a long silence", liveAnswers, liveAnswers, time.Millisecond, time.Millisecond)
+	l.countPoll(true)
+	if err := l.flushIfDue(); err != nil || l.flight == nil {
+		t.Fatalf("a message and nothing behind it: flight %v, error %v", l.flight, err)
+	}
+	patience("a batch has just gone", 1, liveRest, 1, idlePoll)
+	<-l.flight.done.Done()
+	l.flight, l.spare = nil, l.flight.batch // as if it had gone well
+	l.spare.reset()
+	l.closed = time.Now().Add(-liveRest)
+	fetch(1, 2)
+	patience("the rest is over", liveAnswers, liveAnswers, time.Millisecond, time.Millisecond)
+	fetch(2, 9)
+	patience("a backlog", 0, 0, liveAnswers, minLinger)
 }
