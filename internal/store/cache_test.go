@@ -115,7 +115,7 @@ func TestSameHash(t *testing.T) {
 	}
 }
 
-// TestWithoutMemory: a store without memory, as a view's are, keeps no rows in it.
+// TestWithoutMemory: a store without memory, as a view's are, keeps no rows in it, and has more tables to look for them in.
 func TestWithoutMemory(t *testing.T) {
 	for _, memory := range []*Memory{nil, NewMemory(1 << 20)} {
 		s, err := Open(Options{Dir: t.TempDir(), Changelog: Changelog{Topic: "t"}, Memory: memory})
@@ -129,6 +129,9 @@ func TestWithoutMemory(t *testing.T) {
 		}
 		if _, kept := s.clean.get("row"); kept != (memory != nil) {
 			t.Errorf("the row is kept: %v; memory: %v", kept, memory != nil)
+		}
+		if n, more := s.levelDB(false).CompactionL0Trigger, memory == nil; (n > 32) != more {
+			t.Errorf("tables are merged when there are %d; memory: %v", n, memory != nil)
 		}
 		must(t, s.Close())
 	}

@@ -39,6 +39,9 @@ func (s *Store) levelDB(loading bool) *opt.Options {
 		// below the offset.
 		Strict: opt.StrictAll,
 	}
+	if s.opts.Memory == nil { // a view's: rows are seldom looked for, so that there may be twice as many tables to look in
+		o.CompactionL0Trigger, o.WriteL0SlowdownTrigger, o.WriteL0PauseTrigger = 64, 96, 128
+	}
 	if loading {
 		o.WriteBuffer = maxDirtyBytes + 1<<20 // a table takes all that is written at once
 		o.CompactionL0Trigger = 48

@@ -51,7 +51,7 @@ func TestLoading(t *testing.T) {
 func TestLoadingTables(t *testing.T) {
 	const buffers = 40 // more than LevelDB leaves alone in use
 	dir := t.TempDir()
-	s := open(t, dir)
+	s := open(t, dir, func(o *Options) { o.Memory = NewMemory(0) })
 	tables := func() int {
 		names, err := filepath.Glob(filepath.Join(dir, "*.ldb"))
 		must(t, err)
