@@ -290,6 +290,8 @@ func TestParse(t *testing.T) {
 		"an argument":     {"growth", "more", false},
 		"another's flag":  {"growth", "--rates=1000", false},
 		"clients":         {"clients", "--clients=5 --stalled=5", true},
+		"builds":          {"compare", "--against=a,b", true},
+		"no builds":       {"compare", "", false},
 		"too many stall":  {"clients", "--clients=5 --stalled=6", false},
 	} {
 		_, err := parse(tc.command, strings.Fields(tc.args), io.Discard)

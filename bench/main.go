@@ -45,9 +45,16 @@ const helpText = `Usage: go run ./bench COMMAND [flags]
   growth       10 times the users, 10 times the events, 16 and 64 partitions
   queries      against a view with many users under a write load
   clients      many streams, some of which never read, under a write load
+  compare      CPU time of this build and others, which do the same at the same time
 
 COMMAND --help lists the flags.
 `
+
+// parts are what this binary runs itself as while it measures.
+var parts = map[string]func(ctx context.Context, args []string) error{
+	scanCommand:    scan,
+	controlCommand: control,
+}
 
 // command runs one of the commands and returns the exit code.
 func command(ctx context.Context, args []string, stdout, stderr io.Writer) int {
@@ -58,13 +65,14 @@ func command(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		"growth":     growth,
 		"queries":    queries,
 		"clients":    clients,
+		"compare":    compare,
 	}
 	name := ""
 	if len(args) > 0 {
 		name = args[0]
 	}
-	if name == scanCommand {
-		if err := scan(ctx, args[1:]); err != nil {
+	if part := parts[name]; part != nil {
+		if err := part(ctx, args[1:]); err != nil {
 			fmt.Fprintln(stderr, "bench:", err)
 			return exitFailed
 		}

@@ -5,6 +5,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -37,9 +38,10 @@ type options struct {
 	writeRate   int
 	getRate     int
 	pageRate    int
-	apart       bool // queries: processors and view are two processes
-	clients     int  // clients: streams
-	stalled     int  // of those, how many never read
+	apart       bool     // queries: processors and view are two processes
+	clients     int      // clients: streams
+	stalled     int      // of those, how many never read
+	against     []string // compare: other builds
 }
 
 func defaults(command string) options {
@@ -67,6 +69,8 @@ func defaults(command string) options {
 	switch command {
 	case "latency":
 		o.events = 200_000
+	case "compare":
+		o.duration = 30 * time.Second
 	case "growth":
 		o.with, o.runs = []string{programPotok}, 1
 	case "queries":
@@ -88,7 +92,7 @@ func parse(command string, args []string, stderr io.Writer) (options, error) {
 	if err := f.Parse(args); err != nil {
 		return o, err
 	}
-	err := o.validate()
+	err := o.validate(command)
 	if f.NArg() > 0 {
 		err = errors.Join(err, fmt.Errorf("unknown argument %q", f.Arg(0)))
 	}
@@ -122,7 +126,7 @@ func (o *options) flags(f *flag.FlagSet, command string) {
 		})
 		f.StringVar(&o.javaOpts, "java-opts", o.javaOpts, "`options` of Kafka Streams' virtual machine")
 	}
-	if command == "latency" || command == "queries" || command == "clients" {
+	if command == "latency" || command == "queries" || command == "clients" || command == "compare" {
 		f.DurationVar(&o.duration, "duration", o.duration, "of each measurement")
 		f.DurationVar(&o.warmup, "warmup", o.warmup, "before each measurement, under the same load")
 		f.DurationVar(&o.linger, "linger", o.linger, "of the publisher; a part of each latency")
@@ -141,6 +145,18 @@ func (o *options) flags(f *flag.FlagSet, command string) {
 		f.IntVar(&o.writeRate, "write-rate", o.writeRate, "events a second that come in")
 		f.IntVar(&o.clients, "clients", o.clients, "streams that are open at the same time")
 		f.IntVar(&o.stalled, "stalled", o.stalled, "of those, how many never read")
+	case "compare":
+		f.IntVar(&o.writeRate, "write-rate", o.writeRate, "events a second that come in when the backlog is counted")
+		f.Func("against", "`binaries` of other builds, comma separated", func(s string) error {
+			for binary := range strings.SplitSeq(s, ",") {
+				path, err := filepath.Abs(binary) // it runs in a directory of its own
+				if err != nil {
+					return err
+				}
+				o.against = append(o.against, path)
+			}
+			return nil
+		})
 	case "queries":
 		f.IntVar(&o.writeRate, "write-rate", o.writeRate, "events a second that come in")
 		f.IntVar(&o.getRate, "get-rate", o.getRate, "requests a second for one user")
@@ -166,7 +182,7 @@ func numbers(to *[]int) func(string) error {
 }
 
 // validate reports every problem at once.
-func (o *options) validate() error {
+func (o *options) validate(command string) error {
 	var errs []error
 	for _, v := range []struct {
 		name string
@@ -199,6 +215,9 @@ func (o *options) validate() error {
 	}
 	if o.apart && o.flagsOf != "" {
 		errs = append(errs, errors.New("--potok-flags are for potok run, which --apart does not run"))
+	}
+	if command == "compare" && len(o.against) == 0 {
+		errs = append(errs, errors.New("--against is missing: the builds to compare this one with"))
 	}
 	if o.stalled < 0 || o.stalled > o.clients {
 		errs = append(errs, errors.New("--stalled must be from 0 to --clients"))

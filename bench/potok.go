@@ -30,6 +30,7 @@ const (
 type potok struct {
 	b       *bench
 	d       *data
+	binary  string
 	prefix  string
 	dir     string // of the log; state is below
 	listen  string
@@ -73,7 +74,7 @@ func (b *bench) newPotok(d *data) (*potok, error) {
 		Transport: &http.Transport{MaxIdleConnsPerHost: maxConnections},
 		Timeout:   time.Minute,
 	}))
-	return &potok{b: b, d: d, prefix: prefix, dir: dir, listen: listen, view: view}, err
+	return &potok{b: b, d: d, binary: b.potok, prefix: prefix, dir: dir, listen: listen, view: view}, err
 }
 
 // freeAddress returns an address on which nobody listens now.
@@ -93,14 +94,14 @@ func (p *potok) start(ctx context.Context, command string, extra ...string) (err
 	if command == "run" {
 		args = append(args, strings.Fields(p.b.flagsOf)...)
 	}
-	p.process, err = p.b.start(ctx, p.dir, p.b.potok, args...)
+	p.process, err = p.b.start(ctx, p.dir, p.binary, args...)
 	return err
 }
 
 // startApart runs in two processes what `potok run` runs in one: the processors, to which the system gives a core after all others, and
 // the view. When the processors end, so does the view; they have one log.
 func (p *potok) startApart(ctx context.Context) error {
-	args := append([]string{"-n", processorsNice, p.b.potok}, p.args("process")...)
+	args := append([]string{"-n", processorsNice, p.binary}, p.args("process")...)
 	args = append(args, "--data-dir", filepath.Join(p.dir, "processors"))
 	processors, err := p.b.start(ctx, p.dir, "nice", args...)
 	if err != nil {

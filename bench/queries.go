@@ -25,11 +25,14 @@ const (
 // query is a kind of question.
 type query struct {
 	name   string
+	listen string        // who is asked
 	rate   int           // a second
 	offset time.Duration // in time: those who ask for different pages do not do it in the same instant
 	path   func(rng *rand.Rand) string
 	begins string // how a good answer does
 }
+
+func constant(path string) func(*rand.Rand) string { return func(*rand.Rand) string { return path } }
 
 // queryResult is how long the answers to a kind of question took.
 type queryResult struct {
@@ -62,6 +65,12 @@ func queries(ctx context.Context, b *bench) (err error) {
 	if err != nil {
 		return err
 	}
+	fixed, question, err := b.startControl(ctx, p.dir)
+	if err != nil {
+		return err
+	}
+	defer fixed.end()
+	kinds = append(kinds, question)
 	b.logf("asking, with %s events/s", thousands(int64(b.writeRate)))
 	end := b.background(ctx, d, b.writeRate, d.more.draw)
 	results, cores, err := b.ask(ctx, p, kinds)
@@ -88,13 +97,13 @@ func queries(ctx context.Context, b *bench) (err error) {
 
 // queries are the kinds of questions. Deep pages begin in the middle of the listing.
 func (p *potok) queries(ctx context.Context) ([]query, error) {
-	kinds := []query{{name: "one user", rate: p.b.getRate, begins: `{"user_id":"`, path: func(rng *rand.Rand) string {
+	kinds := []query{{name: "one user", listen: p.listen, rate: p.b.getRate, begins: `{"user_id":"`, path: func(rng *rand.Rand) string {
 		return "/v1/users/" + url.PathEscape(p.d.userID(rng.IntN(p.d.users)))
 	}}}
 	page := func(name string, sort client.Sort, cursor string) {
 		path := "/v1/users?" + url.Values{"sort": {string(sort)}, "cursor": {cursor}}.Encode()
 		kinds = append(kinds, query{
-			name: name, rate: p.b.pageRate, begins: `{"users":[{`, path: func(*rand.Rand) string { return path },
+			name: name, listen: p.listen, rate: p.b.pageRate, begins: `{"users":[{`, path: constant(path),
 			offset: time.Duration(len(kinds)-1) * time.Second / time.Duration(pageKinds*p.b.pageRate),
 		})
 	}
@@ -130,10 +139,10 @@ func (b *bench) ask(ctx context.Context, p *potok, kinds []query) ([]queryResult
 	asking, cancel := context.WithDeadline(ctx, measured.Add(b.duration))
 	defer cancel()
 	results := make([]queryResult, len(kinds))
-	host := &fasthttp.HostClient{Addr: p.listen, MaxConns: len(kinds) * queryWorkers, ReadTimeout: time.Minute, MaxIdemponentCallAttempts: 1}
-	defer host.CloseIdleConnections()
 	var work sync.WaitGroup
 	for i, k := range kinds {
+		host := &fasthttp.HostClient{Addr: k.listen, MaxConns: queryWorkers, ReadTimeout: time.Minute, MaxIdemponentCallAttempts: 1}
+		defer host.CloseIdleConnections()
 		work.Go(func() { results[i] = k.run(host, asking, measured, measured.Add(b.duration), b.seed) })
 	}
 	defer work.Wait()
