@@ -47,11 +47,7 @@ func control(ctx context.Context, args []string) error {
 
 // startControl starts the server, and returns the question that it is asked. The caller ends it.
 func (b *bench) startControl(ctx context.Context, dir string) (*talk, query, error) {
-	self, err := os.Executable()
-	if err != nil {
-		return nil, query{}, err
-	}
-	t, err := b.talk(ctx, dir, self, controlCommand)
+	t, err := b.talkToPart(ctx, dir, controlCommand)
 	if err != nil {
 		return nil, query{}, err
 	}

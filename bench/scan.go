@@ -96,15 +96,11 @@ func measureScan(ctx context.Context, b *bench, d *data) (m measurement, err err
 		return m, err
 	}
 	defer func() { err = errors.Join(err, b.discard(dir)) }()
-	self, err := os.Executable()
-	if err != nil {
-		return m, err
-	}
 	meter, err := b.meter()
 	if err != nil {
 		return m, err
 	}
-	t, err := b.talk(ctx, dir, self, scanCommand, strings.Join(b.broker.servers, ","), d.eventsTopic)
+	t, err := b.talkToPart(ctx, dir, scanCommand, strings.Join(b.broker.servers, ","), d.eventsTopic)
 	if err != nil {
 		return m, err
 	}

@@ -37,6 +37,15 @@ func (b *bench) talk(ctx context.Context, dir, name string, args ...string) (*ta
 	return &talk{process: p, in: inWrite, out: bufio.NewReaderSize(outRead, 1<<20)}, nil
 }
 
+// talkToPart starts this binary as one of its parts.
+func (b *bench) talkToPart(ctx context.Context, dir, part string, args ...string) (*talk, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	return b.talk(ctx, dir, self, append([]string{part}, args...)...)
+}
+
 // expect reads the next line, which has to begin with a word, and returns the rest.
 func (t *talk) expect(word string) (string, error) {
 	line, err := t.out.ReadString('\n')

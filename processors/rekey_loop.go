@@ -256,9 +256,9 @@ func (l *rekeyLoop) noteLost(partition int32, from, to int64) {
 
 // patience says how long to fetch nothing, how long the poll after that may wait, and what else ends the poll.
 func (l *rekeyLoop) patience() (rest, wait time.Duration, wake context.Context) {
-	now := time.Now()
+	now, backlog := time.Now(), l.backlog()
 	wake = context.Background()
-	if !l.backlog() {
+	if !backlog {
 		if rest = l.closed.Add(liveRest).Sub(now); rest <= 0 && !l.open.empty() {
 			rest = liveAnswers
 		}
@@ -267,7 +267,7 @@ func (l *rekeyLoop) patience() (rest, wait time.Duration, wake context.Context) 
 	switch {
 	case l.flight != nil:
 		wake = l.flight.done
-	case !l.open.empty() && l.backlog():
+	case !l.open.empty() && backlog:
 		due = l.opened.Add(l.linger())
 	case !l.open.empty():
 		due = now // what has come by then comes at once
