@@ -1,0 +1,8 @@
+//go:build !unix
+
+package main
+
+import "context"
+
+// calmMonitor does nothing here.
+func calmMonitor(context.Context) {}
