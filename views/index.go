@@ -101,10 +101,8 @@ func (x *Index) Supersedes(userID string, age codecs.Age) bool {
 	if s, told := x.told(userID); told {
 		return age.Supersedes(s.age())
 	}
-	x.mu.RLock() // it will not be told meanwhile: a row's calls come one after the other
-	defer x.mu.RUnlock()
-	r, ok := x.rows.find(userID)
-	return ok && age.Supersedes(x.rows.age(r))
+	s, ok := x.rows.lookUp(userID) // it will not be told meanwhile: a row's calls come one after the other
+	return ok && age.Supersedes(s.age())
 }
 
 // told returns what was told of a row last, if it may not be in the rows yet.
@@ -122,13 +120,7 @@ func (x *Index) latest(userID string) (s state, ok bool) {
 	if s, ok = x.told(userID); ok {
 		return s, true
 	}
-	x.mu.RLock()
-	defer x.mu.RUnlock()
-	r, ok := x.rows.find(userID)
-	if !ok {
-		return state{}, false
-	}
-	return x.rows.state(r), true
+	return x.rows.lookUp(userID)
 }
 
 // touch says that something changed.
@@ -213,7 +205,8 @@ func (x *Index) put(s state) {
 	}
 	old := x.rows.state(r)
 	if old.version != s.version {
-		x.rows.at(r).version, old.version = s.version, s.version
+		x.rows.setVersion(r, s.version)
+		old.version = s.version
 	}
 	if old == s {
 		return // written anew, or newer only in what nobody sees

@@ -1,13 +1,17 @@
 package views
 
 import (
+	"sync"
+
 	"github.com/potok-streams/potok/codecs"
 	"github.com/potok-streams/potok/internal/intern"
 )
 
 // rows keeps every row, numbered in the order in which they came; none ever leaves. There is no pointer for a row: the garbage
-// collector follows every pointer again and again, and there are millions of rows. Guarded by Index.mu.
+// collector follows every pointer again and again, and there are millions of rows. Guarded by Index.mu, and what lookUp reads is
+// changed under a mutex of its own as well, held for a row at a time: who asks for one user does not wait while orders are changed.
 type rows struct {
+	mu    sync.RWMutex
 	ids   intern.Table
 	texts intern.Texts // names and emails
 	slabs [][]slot
@@ -52,10 +56,15 @@ func (rs *rows) state(i int32) state {
 	}
 }
 
-// age returns how new a row's state is.
-func (rs *rows) age(i int32) codecs.Age {
-	r := rs.at(i)
-	return codecs.Age{Count: r.count, Known: r.known, Version: r.version}
+// lookUp returns the state of the row of an id, if there is one. It needs no Index.mu.
+func (rs *rows) lookUp(id string) (s state, ok bool) {
+	rs.mu.RLock()
+	defer rs.mu.RUnlock()
+	i, ok := rs.ids.Find([]byte(id))
+	if !ok {
+		return state{}, false
+	}
+	return rs.state(i), true
 }
 
 // name returns a row's name.
@@ -67,18 +76,22 @@ func (rs *rows) name(i int32) string {
 // number returns the row of an id. One that is fresh is nobody's yet, and is to be set.
 func (rs *rows) number(id string) (i int32, fresh bool) {
 	rs.id = append(rs.id[:0], id...)
+	if i, known := rs.ids.Find(rs.id); known {
+		return i, false
+	}
+	rs.mu.Lock()
+	defer rs.mu.Unlock()
 	i, fresh = rs.ids.Number(rs.id)
-	if fresh && i%slabRows == 0 {
+	if i%slabRows == 0 {
 		rs.slabs = append(rs.slabs, make([]slot, slabRows))
 	}
 	return i, fresh
 }
 
-// find returns the row of an id, if there is one.
-func (rs *rows) find(id string) (i int32, ok bool) { return rs.ids.Find([]byte(id)) }
-
 // set gives a row its new state.
 func (rs *rows) set(i int32, s *state) {
+	rs.mu.Lock()
+	defer rs.mu.Unlock()
 	r := rs.at(i)
 	r.known, r.version, r.count, r.last, r.digest = s.known, s.version, s.count, s.last, s.digest
 	if old := rs.state(i); old.name == s.name && old.email == s.email {
@@ -90,6 +103,13 @@ func (rs *rows) set(i int32, s *state) {
 	if rs.over > rs.used/2+textSlack {
 		rs.renew()
 	}
+}
+
+// setVersion gives a row its user's version, which nobody sees.
+func (rs *rows) setVersion(i int32, v codecs.Version) {
+	rs.mu.Lock()
+	defer rs.mu.Unlock()
+	rs.at(i).version = v
 }
 
 // put gives a slot its texts.
