@@ -193,9 +193,9 @@ func (x *Index) side(s *state) *orders {
 
 // put makes s the state of its row.
 func (x *Index) put(s state) {
-	r, fresh := x.rows.number(s.id)
-	if fresh {
-		x.rows.set(r, &s)
+	r, known := x.rows.find(s.id)
+	if !known {
+		r = x.rows.add(&s)
 		x.side(&s).insert(r, &s)
 		if x.texts != nil {
 			x.texts.add(&x.rows, r)

@@ -73,25 +73,34 @@ func (rs *rows) name(i int32) string {
 	return rs.texts.String(r.text, int(r.nameLen))
 }
 
-// number returns the row of an id. One that is fresh is nobody's yet, and is to be set.
-func (rs *rows) number(id string) (i int32, fresh bool) {
+// find returns the row of an id, if there is one, to who changes rows.
+func (rs *rows) find(id string) (i int32, ok bool) {
 	rs.id = append(rs.id[:0], id...)
-	if i, known := rs.ids.Find(rs.id); known {
-		return i, false
-	}
+	return rs.ids.Find(rs.id)
+}
+
+// add makes a row of a state whose id has none, and returns it. Whoever finds it finds all of it.
+func (rs *rows) add(s *state) (i int32) {
 	rs.mu.Lock()
 	defer rs.mu.Unlock()
-	i, fresh = rs.ids.Number(rs.id)
+	rs.id = append(rs.id[:0], s.id...)
+	i, _ = rs.ids.Number(rs.id)
 	if i%slabRows == 0 {
 		rs.slabs = append(rs.slabs, make([]slot, slabRows))
 	}
-	return i, fresh
+	rs.change(i, s)
+	return i
 }
 
 // set gives a row its new state.
 func (rs *rows) set(i int32, s *state) {
 	rs.mu.Lock()
 	defer rs.mu.Unlock()
+	rs.change(i, s)
+}
+
+// change is set. Whoever calls it holds mu.
+func (rs *rows) change(i int32, s *state) {
 	r := rs.at(i)
 	r.known, r.version, r.count, r.last, r.digest = s.known, s.version, s.count, s.last, s.digest
 	if old := rs.state(i); old.name == s.name && old.email == s.email {

@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"reflect"
 	"strings"
+	"sync"
 	"testing"
 )
 
@@ -23,8 +24,15 @@ func TestRows(t *testing.T) {
 			if s.known {
 				s.name, s.email = strings.Repeat("n", r.IntN(800))+id, strings.Repeat("e", r.IntN(2))
 			}
-			i, _ := rs.number(id)
-			rs.set(i, &s)
+			i, ok := rs.find(id)
+			if ok {
+				rs.set(i, &s)
+			} else {
+				i = rs.add(&s)
+			}
+			if found, ok := rs.lookUp(id); !ok || found != rs.state(i) {
+				t.Fatalf("row %s is looked up as %v, %v; it is %v", id, found, ok, rs.state(i))
+			}
 			want[id] = s
 			if got := rs.state(i); r.IntN(n) == 0 {
 				clone := got
@@ -115,4 +123,40 @@ func TestUpdateAllocations(t *testing.T) {
 	if got > 20 {
 		t.Errorf("%.0f allocations for 500 rows, at most 20", got)
 	}
+}
+
+// TestLookUp: who looks up a row while rows come and change finds none, or a state that it was given, and never a part of one.
+func TestLookUp(t *testing.T) {
+	const n = 50_000
+	var rs rows
+	var reading sync.WaitGroup
+	done := make(chan struct{})
+	for range 2 {
+		reading.Go(func() {
+			for i := 0; ; i++ {
+				select {
+				case <-done:
+					return
+				default:
+				}
+				id := fmt.Sprint(i % n)
+				if s, ok := rs.lookUp(id); ok && (s.id != id || s.name != fmt.Sprint("name ", s.count) || s.count == 0) {
+					t.Errorf("row %s: %+v", id, s)
+					return
+				}
+			}
+		})
+	}
+	for round := range uint64(2) {
+		for i := range n {
+			s := state{id: fmt.Sprint(i), count: round + 1, name: fmt.Sprint("name ", round+1), known: true}
+			if row, ok := rs.find(s.id); ok {
+				rs.set(row, &s)
+			} else {
+				rs.add(&s)
+			}
+		}
+	}
+	close(done)
+	reading.Wait()
 }
