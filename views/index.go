@@ -98,10 +98,7 @@ func (x *Index) ApplyActivity(userID string, a *codecs.Activity) {
 // Supersedes reports whether a row of this age is known to supersede what was told of it last, so that nobody has to read
 // that to merge the two.
 func (x *Index) Supersedes(userID string, age codecs.Age) bool {
-	if s, told := x.told(userID); told {
-		return age.Supersedes(s.age())
-	}
-	s, ok := x.rows.lookUp(userID) // it will not be told meanwhile: a row's calls come one after the other
+	s, ok := x.latest(userID) // it stays the latest meanwhile: a row's calls come one after the other
 	return ok && age.Supersedes(s.age())
 }
 
@@ -204,12 +201,9 @@ func (x *Index) put(s state) {
 		return
 	}
 	old := x.rows.state(r)
-	if old.version != s.version {
-		x.rows.setVersion(r, s.version)
-		old.version = s.version
-	}
-	if old == s {
-		return // written anew, or newer only in what nobody sees
+	if old.version = s.version; old == s { // written anew, or newer only in what nobody sees
+		x.rows.set(r, &s)
+		return
 	}
 	x.totals.add(&old, -1)
 	if was, is := x.side(&old), x.side(&s); was != is {

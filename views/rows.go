@@ -114,13 +114,6 @@ func (rs *rows) change(i int32, s *state) {
 	}
 }
 
-// setVersion gives a row its user's version, which nobody sees.
-func (rs *rows) setVersion(i int32, v codecs.Version) {
-	rs.mu.Lock()
-	defer rs.mu.Unlock()
-	rs.at(i).version = v
-}
-
 // put gives a slot its texts.
 func (rs *rows) put(r *slot, name, email string) {
 	place, room := rs.texts.Room(len(name) + len(email))

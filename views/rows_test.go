@@ -24,12 +24,7 @@ func TestRows(t *testing.T) {
 			if s.known {
 				s.name, s.email = strings.Repeat("n", r.IntN(800))+id, strings.Repeat("e", r.IntN(2))
 			}
-			i, ok := rs.find(id)
-			if ok {
-				rs.set(i, &s)
-			} else {
-				i = rs.add(&s)
-			}
+			i := setOrAdd(&rs, &s)
 			if found, ok := rs.lookUp(id); !ok || found != rs.state(i) {
 				t.Fatalf("row %s is looked up as %v, %v; it is %v", id, found, ok, rs.state(i))
 			}
@@ -150,13 +145,18 @@ func TestLookUp(t *testing.T) {
 	for round := range uint64(2) {
 		for i := range n {
 			s := state{id: fmt.Sprint(i), count: round + 1, name: fmt.Sprint("name ", round+1), known: true}
-			if row, ok := rs.find(s.id); ok {
-				rs.set(row, &s)
-			} else {
-				rs.add(&s)
-			}
+			setOrAdd(&rs, &s)
 		}
 	}
 	close(done)
 	reading.Wait()
+}
+
+// setOrAdd gives a row its new state, whether or not it is there, and returns it.
+func setOrAdd(rs *rows, s *state) int32 {
+	if i, ok := rs.find(s.id); ok {
+		rs.set(i, s)
+		return i
+	}
+	return rs.add(s)
 }
