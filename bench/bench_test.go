@@ -278,8 +278,8 @@ func TestParse(t *testing.T) {
 	}{
 		"defaults":        {"throughput", "", true},
 		"queries":         {"queries", "--write-rate=10", true},
-		"apart":           {"queries", "--apart", true},
-		"flags of no run": {"queries", "--apart --potok-flags=--lang=ru", false},
+		"apart":           {"queries", "--apart=nice", true},
+		"flags of no run": {"queries", "--apart=nice --potok-flags=--lang=ru", false},
 		"rates":           {"latency", "--rates=1000,2000", true},
 		"low rate":        {"latency", "--rates=10", false},
 		"no number":       {"latency", "--rates=x", false},

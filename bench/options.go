@@ -38,7 +38,7 @@ type options struct {
 	writeRate   int
 	getRate     int
 	pageRate    int
-	apart       bool     // queries: processors and view are two processes
+	apart       string   // latency, queries: the command that starts the processors apart from the view; empty: one process
 	clients     int      // clients: streams
 	stalled     int      // of those, how many never read
 	against     []string // compare: other builds
@@ -131,6 +131,9 @@ func (o *options) flags(f *flag.FlagSet, command string) {
 		f.DurationVar(&o.warmup, "warmup", o.warmup, "before each measurement, under the same load")
 		f.DurationVar(&o.linger, "linger", o.linger, "of the publisher; a part of each latency")
 	}
+	if command == "latency" || command == "queries" {
+		f.StringVar(&o.apart, "apart", "", "run the processors and the view in a process each, and not both in one, and the processors by this `command`, such as 'nice -n 10'")
+	}
 	switch command {
 	case "restart":
 		f.IntVar(&o.backlog, "backlog", o.backlog, "events that are published while it is stopped")
@@ -161,7 +164,6 @@ func (o *options) flags(f *flag.FlagSet, command string) {
 		f.IntVar(&o.writeRate, "write-rate", o.writeRate, "events a second that come in")
 		f.IntVar(&o.getRate, "get-rate", o.getRate, "requests a second for one user")
 		f.IntVar(&o.pageRate, "page-rate", o.pageRate, "requests a second for each kind of page")
-		f.BoolVar(&o.apart, "apart", false, "run the processors (nice "+processorsNice+") and the view in a process each, and not both in one")
 	}
 }
 
@@ -213,7 +215,7 @@ func (o *options) validate(command string) error {
 	if o.httpSamples < 0 || o.httpSamples > o.samples {
 		errs = append(errs, errors.New("--http-samples must be from 0 to --samples"))
 	}
-	if o.apart && o.flagsOf != "" {
+	if o.apart != "" && o.flagsOf != "" {
 		errs = append(errs, errors.New("--potok-flags are for potok run, which --apart does not run"))
 	}
 	if command == "compare" && len(o.against) == 0 {

@@ -21,9 +21,6 @@ const (
 
 	// maxConnections bounds how many connections to a view are kept.
 	maxConnections = 256
-
-	// processorsNice is the niceness of processors that are apart.
-	processorsNice = "10"
 )
 
 // potok is an installation of Potok: topics, a directory, and the process while it runs.
@@ -44,7 +41,7 @@ func (b *bench) counted(ctx context.Context, d *data) (p *potok, err error) {
 	if p, err = b.newPotok(d); err != nil {
 		return nil, err
 	}
-	if b.apart {
+	if b.apart != "" {
 		err = p.startApart(ctx)
 	} else {
 		err = p.start(ctx, "run")
@@ -98,12 +95,13 @@ func (p *potok) start(ctx context.Context, command string, extra ...string) (err
 	return err
 }
 
-// startApart runs in two processes what `potok run` runs in one: the processors, to which the system gives a core after all others, and
-// the view. When the processors end, so does the view; they have one log.
+// startApart runs in two processes what `potok run` runs in one: the processors, by a command that says when the system gives them a
+// core, and the view. When the processors end, so does the view; they have one log.
 func (p *potok) startApart(ctx context.Context) error {
-	args := append([]string{"-n", processorsNice, p.binary}, p.args("process")...)
-	args = append(args, "--data-dir", filepath.Join(p.dir, "processors"))
-	processors, err := p.b.start(ctx, p.dir, "nice", args...)
+	command := append(strings.Fields(p.b.apart), p.binary)
+	command = append(command, p.args("process")...)
+	command = append(command, "--data-dir", filepath.Join(p.dir, "processors"))
+	processors, err := p.b.start(ctx, p.dir, command[0], command[1:]...)
 	if err != nil {
 		return err
 	}
