@@ -28,7 +28,7 @@ const (
 	liveAnswers = 2 * time.Millisecond
 	livePolls   = 2
 	minLinger   = 30 * time.Millisecond // of a batch of a backlog
-	maxLinger   = 10 * time.Second      // the same: large batches make everything behind cheaper
+	maxLinger   = 20 * time.Second      // the same: large batches make everything behind cheaper
 
 	// commitInterval is between two commits while batches follow each other: a commit takes the brokers longer than what it
 	// commits, and the next batch waits for it. What a crash leaves uncommitted is read again, and counted once.
