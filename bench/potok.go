@@ -98,9 +98,7 @@ func (p *potok) start(ctx context.Context, command string, extra ...string) (err
 // startApart runs in two processes what `potok run` runs in one: the processors, by a command that says when the system gives them a
 // core, and the view. When the processors end, so does the view; they have one log.
 func (p *potok) startApart(ctx context.Context) error {
-	command := append(strings.Fields(p.b.apart), p.binary)
-	command = append(command, p.args("process")...)
-	command = append(command, "--data-dir", filepath.Join(p.dir, "processors"))
+	command := slices.Concat(strings.Fields(p.b.apart), []string{p.binary}, p.args("process"), []string{"--data-dir", filepath.Join(p.dir, "processors")})
 	processors, err := p.b.start(ctx, p.dir, command[0], command[1:]...)
 	if err != nil {
 		return err
