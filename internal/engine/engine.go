@@ -19,6 +19,7 @@ import (
 	"github.com/lovoo/goka"
 	"github.com/lovoo/goka/storage"
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 
 	"github.com/potok-streams/potok/internal/gate"
 	"github.com/potok-streams/potok/internal/kafka"
@@ -114,11 +115,11 @@ func (s *state) changelog(topic string, partition int32) (store.Changelog, error
 	if err != nil {
 		return store.Changelog{}, err
 	}
-	start, err := s.offset(ctx, s.admin.ListStartOffsets, topic, partition)
+	start, err := offset(ctx, s.admin.ListStartOffsets, topic, partition)
 	if err != nil {
 		return store.Changelog{}, err
 	}
-	end, err := s.offset(ctx, s.admin.ListEndOffsets, topic, partition)
+	end, err := offset(ctx, s.admin.ListEndOffsets, topic, partition)
 	if err != nil {
 		return store.Changelog{}, err
 	}
@@ -133,7 +134,31 @@ func (s *state) topicID(ctx context.Context, topic string) (kadm.TopicID, error)
 	return topics[topic].ID, err
 }
 
-func (s *state) offset(ctx context.Context, list func(context.Context, ...string) (kadm.ListedOffsets, error), topic string, partition int32) (int64, error) {
+// A topic that has just been made has no leader for some time, as long as seconds where the brokers have much to do.
+const (
+	leaderPatience = 10 * time.Second
+	leaderPause    = 100 * time.Millisecond
+)
+
+// listing is one of [kadm.Client]'s that list offsets.
+type listing func(ctx context.Context, topics ...string) (kadm.ListedOffsets, error)
+
+// offset returns an offset of a partition, and waits for its leader.
+func offset(ctx context.Context, list listing, topic string, partition int32) (int64, error) {
+	for began := time.Now(); ; {
+		o, err := listed(ctx, list, topic, partition)
+		if !kerr.IsRetriable(err) || time.Since(began) > leaderPatience {
+			return o, err
+		}
+		select {
+		case <-time.After(leaderPause):
+		case <-ctx.Done():
+			return o, err
+		}
+	}
+}
+
+func listed(ctx context.Context, list listing, topic string, partition int32) (int64, error) {
 	offsets, err := list(ctx, topic)
 	if err != nil {
 		return 0, err
