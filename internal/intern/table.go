@@ -148,9 +148,12 @@ func (t *Table) grow() {
 	}
 }
 
-// Reset forgets all names. It gives up the table's memory, and reports that, if the last names used little of it.
-func (t *Table) Reset() (shrunk bool) {
-	if cap(t.places) > minSlots && len(t.places) < cap(t.places)/4 {
+// keptNames is how many names a table keeps room for: next to as many more, making room anew is nothing.
+const keptNames = 1 << 16
+
+// Reset forgets all names. It gives up the table's memory, and reports that, if it is a large one.
+func (t *Table) Reset() (freed bool) {
+	if len(t.places) > keptNames {
 		*t = Table{}
 		return true
 	}
