@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// TestBatchBytes holds the memory of a batch to what it was when the limits were set, with the keys: sixteen bytes for
+// TestBatchBytes holds the memory of a batch to what it was when the limits were set, with the keys: eight bytes for
 // an event while it gathers, four more to send it. (See TestBatchAllocations for how often it is asked for.)
 func TestBatchBytes(t *testing.T) {
 	raw := events(100_000)
@@ -24,7 +24,7 @@ func TestBatchBytes(t *testing.T) {
 		f     func()
 		limit float64
 	}{
-		{"gather", gather, 17},
+		{"gather", gather, 9},
 		{"send", send, 20}, // with the runs of the most frequent event type, and the order of the keys
 	} {
 		if got := allocated(step.f) / float64(len(raw)); got > step.limit {

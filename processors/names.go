@@ -9,12 +9,13 @@ import (
 	"github.com/potok-streams/potok/internal/intern"
 )
 
-const numberBits = 22 // of a name's number, when names are sorted
+const numberBits = 20 // of a name's number
 
-// A batch has no more names than occurrences, or users.
+// A batch has no more names than have a number, of which one more stands for none.
 const (
-	_ = uint(1<<numberBits - maxOccurrences)
-	_ = uint(1<<numberBits - maxUsers)
+	_ = uint(1<<numberBits - 1 - maxKeys)
+	_ = uint(1<<numberBits - 1 - maxLabels)
+	_ = uint(1<<numberBits - 1 - maxUsers)
 )
 
 // sorted returns the numbers of all names in the names' order, in the memory of dst, each below the beginning of its name, which

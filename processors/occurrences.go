@@ -1,6 +1,7 @@
 package processors
 
 import (
+	"iter"
 	"math/bits"
 
 	"github.com/potok-streams/potok/codecs"
@@ -10,16 +11,20 @@ import (
 // A batch closes when one of these is reached, so that its memory is bounded and no record made of it comes near the
 // message limit of our topics (16 MiB), even if all of it belongs to one key.
 const (
-	maxOccurrences = 3_000_000
+	maxOccurrences = 8_000_000
 	maxKeys        = 1_000_000
-	maxRecord      = 10 << 20 // bytes of a record: a key may have all occurrences, and all labels
-	maxLabelUse    = 16 << 20 // bytes of the occurrences' labels: a flush may have one for each
-	maxKeyBytes    = 32 << 20
+	maxLabels      = 1_000_000
+	maxPieces      = 2 * maxOccurrences / pieceSize
+	maxRecord      = 10 << 20  // bytes of a record: a key may have very many occurrences, and all labels
+	maxLabelUse    = 128 << 20 // bytes of the occurrences' labels: a flush may have one for each
+	maxKeyBytes    = 40 << 20
+
+	sourceBytes = 16 // of a record for each raw partition, about
 )
 
 // occurrences gathers which key occurred at which raw offset, with which label, and then hands out a batch a key. It keeps
 // a list for each raw partition, in the order of arrival, and groups them when the batch closes: an occurrence costs
-// sixteen bytes, and neither it nor a key an allocation of its own.
+// eight bytes, and neither it nor a key an allocation of its own.
 type occurrences struct {
 	keys    names
 	labels  names // occurrences without a label have none here
@@ -28,7 +33,8 @@ type occurrences struct {
 	waiting []waiting     // at most intern.Together
 	text    []byte        // the keys of those, one after the other
 	n       int
-	record  int // bytes of a record of everything, about
+	pieces  int // of all lists
+	record  int // the largest record has at most so many bytes, about
 	use     int // bytes of the occurrences' labels
 
 	order  []uint32 // scratch of each
@@ -67,10 +73,15 @@ func (n *names) reset() {
 	}
 }
 
-type occurrence struct {
-	key, label int32 // NoLabel: none
-	offset     int64
-}
+// occurrence is, from its highest bits down, the number of its label plus one, 0 for none, the number of its key, and how far its offset
+// is above that of the piece that it is in.
+type occurrence uint64
+
+const aboveBits = 64 - 2*numberBits
+
+func (c occurrence) label() int32 { return int32(c>>(numberBits+aboveBits)) - 1 } // NoLabel: none
+func (c occurrence) key() int32   { return int32(c >> aboveBits & (1<<numberBits - 1)) }
+func (c occurrence) above() int64 { return int64(c & (1<<aboveBits - 1)) }
 
 // waiting is an occurrence that is in its list, but for the number of its key: numbers are looked up together, see [intern.Table.Numbers].
 type waiting struct {
@@ -80,41 +91,69 @@ type waiting struct {
 }
 
 // source is what came from one raw partition. Its list is in pieces: one that grows is copied over and over, and leaves
-// several times its size behind.
+// several times its size behind. A place in it is the number of a piece times pieceSize, and where in the piece.
 type source struct {
 	partition int32
-	n         int
 	end       int64
-	pieces    []*piece
-	stretches map[int]int32 // lengths of those that are more than one offset, by their place in the list
+	pieces    []piece
+	stretches map[uint32]int32 // lengths of those that are more than one offset, by their place
 }
 
 const pieceSize = 1 << 10
 
-type piece [pieceSize]occurrence
-
-func (s *source) at(i int) *occurrence { return &s.pieces[i/pieceSize][i%pieceSize] }
-
-func (s *source) add(c occurrence, length int32) *occurrence {
-	if s.n == len(s.pieces)*pieceSize {
-		s.pieces = append(s.pieces, new(piece))
-	}
-	at := s.at(s.n)
-	*at = c
-	if length != 1 {
-		if s.stretches == nil {
-			s.stretches = map[int]int32{}
-		}
-		s.stretches[s.n] = length
-	}
-	s.end = c.offset + int64(length)
-	s.n++
-	return at
+// piece is a part of a list, which ends when it is full, or when an offset is too far above its first one.
+type piece struct {
+	offset int64
+	list   []occurrence
 }
 
-func (s *source) length(i int) int64 {
+// add adds an occurrence without a key.
+func (s *source) add(label int32, offset int64, length int32) (at *occurrence, grown bool) {
+	last := len(s.pieces) - 1
+	switch {
+	case last >= 0 && len(s.pieces[last].list) == 0: // of an earlier batch
+		s.pieces[last].offset = offset
+	case last < 0 || len(s.pieces[last].list) == pieceSize || uint64(offset-s.pieces[last].offset) >= 1<<aboveBits:
+		s.pieces, grown = append(s.pieces, piece{offset, make([]occurrence, 0, pieceSize)}), true
+		last++
+	}
+	p := &s.pieces[last]
+	if length != 1 {
+		if s.stretches == nil {
+			s.stretches = map[uint32]int32{}
+		}
+		s.stretches[uint32(last*pieceSize+len(p.list))] = length
+	}
+	p.list = append(p.list, occurrence(label+1)<<(numberBits+aboveBits)|occurrence(offset-p.offset))
+	s.end = offset + int64(length)
+	return &p.list[len(p.list)-1], grown
+}
+
+// all goes through the list, and says at which place each occurrence is.
+func (s *source) all() iter.Seq2[uint32, occurrence] {
+	return func(yield func(uint32, occurrence) bool) {
+		for i := range s.pieces {
+			for j, c := range s.pieces[i].list {
+				if !yield(uint32(i*pieceSize+j), c) {
+					return
+				}
+			}
+		}
+	}
+}
+
+func (s *source) at(place uint32) occurrence { return s.pieces[place/pieceSize].list[place%pieceSize] }
+
+func (s *source) offset(place uint32, c occurrence) int64 {
+	return s.pieces[place/pieceSize].offset + c.above()
+}
+
+// places is how many places there may be.
+func (s *source) places() uint32 { return uint32(len(s.pieces) * pieceSize) }
+
+func (s *source) length(place uint32) int64 {
 	if len(s.stretches) > 0 {
-		if n, ok := s.stretches[i]; ok {
+		if n, ok := s.stretches[place]; ok {
 			return int64(n)
 		}
 	}
@@ -135,8 +174,10 @@ func (o *occurrences) add(key, label []byte, partition int32, offset int64, leng
 	s := o.sourceOf(partition)
 	// What leaves out some of the occurrences has larger gaps, but they take no more than those that they are the sums of.
 	o.record += varint(uint64(offset-s.end)) + varint(uint64(length))
-	c := s.add(occurrence{label: l, offset: offset}, length)
-	o.n++
+	c, grown := s.add(l, offset, length)
+	if o.n++; grown {
+		o.pieces++
+	}
 	o.text = append(o.text, key...)
 	if o.waiting = append(o.waiting, waiting{c, len(key), timestamp}); len(o.waiting) == intern.Together {
 		o.settle()
@@ -153,8 +194,8 @@ func (o *occurrences) settle() {
 	}
 	o.keys.Numbers(keys[:len(o.waiting)], &numbers)
 	for i, w := range o.waiting {
-		w.key = numbers[i]
-		o.keys.stamp(w.key, w.timestamp)
+		*w.occurrence |= occurrence(numbers[i]) << aboveBits
+		o.keys.stamp(numbers[i], w.timestamp)
 	}
 	o.waiting, o.text = o.waiting[:0], o.text[:0]
 }
@@ -182,8 +223,47 @@ func (o *occurrences) sourceOf(partition int32) *source {
 }
 
 func (o *occurrences) full() bool {
-	return o.n >= maxOccurrences || o.keys.Len()+len(o.waiting) >= maxKeys || o.record >= maxRecord ||
-		o.use >= maxLabelUse || o.keys.Bytes()+len(o.text) >= maxKeyBytes // a key that waits may be new
+	return o.n >= maxOccurrences || o.pieces >= maxPieces || o.keys.Len()+len(o.waiting) >= maxKeys || o.labels.Len() >= maxLabels ||
+		o.use >= maxLabelUse || o.keys.Bytes()+len(o.text) >= maxKeyBytes || // a key that waits may be new
+		o.record >= maxRecord && o.measure() >= maxRecord
+}
+
+// measure looks how large the largest record is. Until then each key and label is taken to have all occurrences, from then on all those
+// that come. Where that is not worth looking again, record stays what it is.
+func (o *occurrences) measure() int {
+	o.settle()
+	labels := o.labels.Bytes() + 4*o.labels.Len() // a key may have each
+	largest := max(o.largest(&o.keys, occurrence.key)+labels, o.largest(&o.labels, occurrence.label))
+	if largest < maxRecord/2 {
+		o.record = largest
+	}
+	return o.record
+}
+
+// largest returns about how many bytes the occurrences of a name take in its record, of the name for which that is most.
+func (o *occurrences) largest(n *names, nameOf func(occurrence) int32) (most int) {
+	type record struct {
+		bytes, source int32 // the source that was looked at last, plus one
+		end           int64 // there
+	}
+	records, label := make([]record, n.Len()), varint(uint64(o.labels.Len()))
+	for i := range o.sources {
+		s := &o.sources[i]
+		for place, c := range s.all() {
+			name := nameOf(c)
+			if name == codecs.NoLabel {
+				continue
+			}
+			r, offset, length := &records[name], s.offset(place, c), s.length(place)
+			if r.source != int32(i+1) {
+				r.source, r.end, r.bytes = int32(i+1), 0, r.bytes+sourceBytes
+			}
+			r.bytes += int32(varint(uint64(offset-r.end)) + varint(uint64(length)) + label)
+			r.end = offset + length
+			most = max(most, int(r.bytes))
+		}
+	}
+	return most
 }
 
 // reset forgets everything. What a small batch needs is kept, what only a large one does is not: a backlog ends.
@@ -195,11 +275,12 @@ func (o *occurrences) reset() {
 	clear(o.source)
 	for i := range o.sources {
 		s := &o.sources[i]
-		if len(s.pieces) > 1 {
+		if len(s.pieces) > 0 {
 			clear(s.pieces[1:])
 			s.pieces = s.pieces[:1]
+			s.pieces[0].list = s.pieces[0].list[:0]
 		}
-		s.n, s.end, s.stretches = 0, 0, nil
+		s.end, s.stretches = 0, nil
 	}
 	if o.letGo(); cap(o.order) > pieceSize {
 		o.order = nil
@@ -209,7 +290,7 @@ func (o *occurrences) reset() {
 	}
 	clear(o.texts)
 	o.texts, o.local = o.texts[:0], o.local[:0]
-	o.sources, o.n, o.record, o.use = o.sources[:0], 0, 0, 0
+	o.sources, o.n, o.pieces, o.record, o.use = o.sources[:0], 0, 0, 0, 0
 }
 
 // letGo gives up the runs of names that have very many.
@@ -228,7 +309,7 @@ func (o *occurrences) batches(topic codecs.TopicID, emit func(key []byte, b *cod
 		o.texts = append(o.texts, string(o.labels.Text(int32(i))))
 		o.local = append(o.local, 0)
 	}
-	o.each(&o.keys, func(c *occurrence) int32 { return c.key }, func(key int32, places []uint32) {
+	o.each(&o.keys, occurrence.key, func(key int32, places []uint32) {
 		o.fill(topic, o.keys.spans[key], places, true)
 		emit(o.keys.Text(key), &o.batch)
 	})
@@ -237,17 +318,17 @@ func (o *occurrences) batches(topic codecs.TopicID, emit func(key []byte, b *cod
 // labelBatches calls emit with every label and the batch of its occurrences, whatever their key, which have no label then.
 // All occurrences must have one.
 func (o *occurrences) labelBatches(topic codecs.TopicID, emit func(label []byte, b *codecs.Batch)) {
-	o.each(&o.labels, func(c *occurrence) int32 { return c.label }, func(label int32, places []uint32) {
+	o.each(&o.labels, occurrence.label, func(label int32, places []uint32) {
 		o.fill(topic, o.labels.spans[label], places, false)
 		emit(o.labels.Text(label), &o.batch)
 	})
 	o.letGo()
 }
 
-// each calls f with every name that occurs and where it does: places count through the sources' lists, one after the other,
+// each calls f with every name that occurs and where it does: places count through the places of all sources, one after the other,
 // and rise. Names come in their order, which is that of the tables: what reads and writes rows behind goes through
 // its tables from the beginning to the end, and not to and fro.
-func (o *occurrences) each(n *names, nameOf func(*occurrence) int32, f func(name int32, places []uint32)) {
+func (o *occurrences) each(n *names, nameOf func(occurrence) int32, f func(name int32, places []uint32)) {
 	// A counting sort, which is stable, of the places alone.
 	if cap(o.starts) < n.Len()+1 {
 		o.starts = make([]uint32, n.Len()+1)
@@ -255,8 +336,8 @@ func (o *occurrences) each(n *names, nameOf func(*occurrence) int32, f func(name
 	starts := o.starts[:n.Len()+1]
 	clear(starts)
 	for i := range o.sources {
-		for j, s := 0, &o.sources[i]; j < s.n; j++ {
-			starts[nameOf(s.at(j))+1]++
+		for _, c := range o.sources[i].all() {
+			starts[nameOf(c)+1]++
 		}
 	}
 	for i := 1; i < len(starts); i++ {
@@ -265,14 +346,14 @@ func (o *occurrences) each(n *names, nameOf func(*occurrence) int32, f func(name
 	if cap(o.order) < o.n {
 		o.order = make([]uint32, o.n)
 	}
-	order, place := o.order[:o.n], uint32(0)
+	order, base := o.order[:o.n], uint32(0)
 	for i := range o.sources {
-		for j, s := 0, &o.sources[i]; j < s.n; j++ {
-			name := nameOf(s.at(j))
-			order[starts[name]] = place
+		for place, c := range o.sources[i].all() {
+			name := nameOf(c)
+			order[starts[name]] = base + place
 			starts[name]++
-			place++
 		}
+		base += o.sources[i].places()
 	}
 	ends := starts // each place moved its name's start on by one
 	o.sorted = sorted(&n.Table, o.sorted)
@@ -291,7 +372,7 @@ func (o *occurrences) each(n *names, nameOf func(*occurrence) int32, f func(name
 func (o *occurrences) fill(topic codecs.TopicID, span codecs.Span, places []uint32, labelled bool) {
 	b := &o.batch
 	b.Topic, b.Span, b.Labels, b.Sources = topic, span, b.Labels[:0], b.Sources[:0]
-	base := 0 // of the source
+	base := uint32(0) // of the source
 	for i := range o.sources {
 		s := &o.sources[i]
 		k := len(b.Sources)
@@ -299,23 +380,24 @@ func (o *occurrences) fill(topic codecs.TopicID, span codecs.Span, places []uint
 			o.made = append(o.made, nil)
 		}
 		runs := o.made[k][:0]
-		for ; len(places) > 0 && int(places[0]) < base+s.n; places = places[1:] {
-			at := int(places[0]) - base
-			c, label := s.at(at), codecs.NoLabel
-			if labelled && c.label != codecs.NoLabel {
-				label = o.localLabel(c.label)
+		for ; len(places) > 0 && places[0] < base+s.places(); places = places[1:] {
+			place, label := places[0]-base, codecs.NoLabel
+			c := s.at(place)
+			offset := s.offset(place, c)
+			if labelled && c.label() != codecs.NoLabel {
+				label = o.localLabel(c.label())
 			}
-			if last := len(runs) - 1; last >= 0 && runs[last].Label == label && runs[last].Offset+runs[last].Length == c.offset {
-				runs[last].Length += s.length(at)
+			if last := len(runs) - 1; last >= 0 && runs[last].Label == label && runs[last].Offset+runs[last].Length == offset {
+				runs[last].Length += s.length(place)
 				continue
 			}
-			runs = append(runs, codecs.Run{Offset: c.offset, Length: s.length(at), Label: label})
+			runs = append(runs, codecs.Run{Offset: offset, Length: s.length(place), Label: label})
 		}
 		o.made[k] = runs
 		if len(runs) > 0 {
 			b.Sources = append(b.Sources, codecs.Source{Partition: s.partition, Runs: runs})
 		}
-		base += s.n
+		base += s.places()
 		if len(places) == 0 {
 			break
 		}

@@ -173,8 +173,25 @@ func TestLargestFlush(t *testing.T) {
 		value = codecs.AppendBatch(value[:0], b)
 		total += len(key) + len(value)
 	})
-	if total > 32<<20 {
+	if total > maxLabelUse+8<<20 {
 		t.Errorf("%d bytes in one flush", total)
+	}
+}
+
+// TestRecordsAreMeasured: a batch closes because of its largest record only, and not because of what all of them have.
+func TestRecordsAreMeasured(t *testing.T) {
+	const each = 4 // bytes of an occurrence, at least
+	for name, labels := range map[string]int{"one label": 1, "many labels": 10} {
+		t.Run(name, func(t *testing.T) {
+			var o occurrences
+			n := 0
+			for ; !o.full() && n < 3_000_000; n++ {
+				o.add(fmt.Append(nil, "key", n%1000), fmt.Append(nil, "label", n%labels), int32(n%4), int64(n)<<12, 1, 5)
+			}
+			if many := n > maxRecord/each; many != (labels > 1) {
+				t.Errorf("full after %d", n)
+			}
+		})
 	}
 }
 

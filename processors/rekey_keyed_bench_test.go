@@ -54,7 +54,7 @@ func BenchmarkKeyedEvents(b *testing.B) {
 			}
 			before := heapBytes()
 			gather()
-			held, n := heapBytes()-before-float64(k.users.n*16), 0
+			held, n := heapBytes()-before-float64(k.users.n*8), 0
 			known := float64(k.users.keys.Len())
 			for k.reset(); b.Loop(); k.reset() {
 				gather()

@@ -27,8 +27,11 @@ const (
 	liveRest    = 24 * time.Millisecond
 	liveAnswers = 2 * time.Millisecond
 	livePolls   = 2
-	minLinger   = 30 * time.Millisecond // of a batch of a backlog
-	maxLinger   = 20 * time.Second      // the same: large batches make everything behind cheaper
+	// A batch of a backlog stays open between minLinger and maxLinger: large ones make everything behind cheaper. The first one of a
+	// life does not for longer than firstLinger: results are to be seen soon, and a program that is killed again and again is to get on.
+	minLinger   = 30 * time.Millisecond
+	firstLinger = 20 * time.Second
+	maxLinger   = time.Minute
 
 	// commitInterval is between two commits while batches follow each other: a commit takes the brokers longer than what it
 	// commits, and the next batch waits for it. What a crash leaves uncommitted is read again, and counted once.
@@ -301,13 +304,17 @@ func (l *rekeyLoop) gathered() bool {
 // linger says how long the open batch stays open: until all is gathered that waited, or longer if its messages are late; if no more
 // of them wait, until it has had its polls.
 func (l *rekeyLoop) linger() time.Duration {
+	longest := maxLinger
+	if l.closed.IsZero() {
+		longest = firstLinger
+	}
 	switch {
 	case !l.gathered():
-		return maxLinger
+		return longest
 	case l.backlog():
-		return min(max(l.late/2, minLinger), maxLinger)
+		return min(max(l.late/2, minLinger), longest)
 	case l.polls < livePolls:
-		return maxLinger // the next poll comes at once
+		return longest // the next poll comes at once
 	default:
 		return 0
 	}

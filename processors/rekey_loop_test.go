@@ -93,6 +93,8 @@ func TestLinger(t *testing.T) {
 	l.assigned = []assignment{{partition: 0, end: 10}, {partition: 1, end: 4}, {partition: 2}}
 	l.noticeAssignments()
 	fetch(0, 0, 5, 10)
+	linger("half of a partition is read, in the first batch", firstLinger, firstLinger)
+	l.closed = time.Now()
 	linger("half of a partition is read", maxLinger, maxLinger)
 	fetch(0, 5, 10, 20)
 	linger("another partition waits", maxLinger, maxLinger)
