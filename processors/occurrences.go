@@ -14,9 +14,9 @@ const (
 	maxOccurrences = 8_000_000
 	maxKeys        = 1_000_000
 	maxLabels      = 1_000_000
-	maxPieces      = 2 * maxOccurrences / pieceSize
-	maxRecord      = 10 << 20  // bytes of a record: a key may have very many occurrences, and all labels
-	maxLabelUse    = 128 << 20 // bytes of the occurrences' labels: a flush may have one for each
+	maxPieces      = 2 * maxOccurrences / pieceSize // not all are full where offsets are far apart
+	maxRecord      = 10 << 20                       // bytes of a record: a key may have very many occurrences, and all labels
+	maxLabelUse    = 128 << 20                      // bytes of the occurrences' labels: a flush may have one for each
 	maxKeyBytes    = 40 << 20
 
 	sourceBytes = 16 // of a record for each raw partition, about
@@ -228,8 +228,8 @@ func (o *occurrences) full() bool {
 		o.record >= maxRecord && o.measure() >= maxRecord
 }
 
-// measure looks how large the largest record is. Until then each key and label is taken to have all occurrences, from then on all those
-// that come. Where that is not worth looking again, record stays what it is.
+// measure looks how large the largest record really is, where record has added up what came as if one key had all of it. It goes on from
+// there, unless that is more than half of the limit: then there would soon be one look after the other, and the batch is full.
 func (o *occurrences) measure() int {
 	o.settle()
 	labels := o.labels.Bytes() + 4*o.labels.Len() // a key may have each

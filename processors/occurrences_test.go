@@ -140,22 +140,28 @@ func TestLargestRecord(t *testing.T) {
 			o.add([]byte("k"), fmt.Appendf(nil, "%0*d", codecs.MaxIDBytes, n), 0, int64(n)*2, 1, 0)
 		},
 		"many short labels, offsets far apart": func(o *occurrences, n int) {
-			o.add([]byte("k"), fmt.Appendf(nil, "%x", n), 0, int64(n+1)<<44, 1, 0)
+			o.add([]byte("k"), fmt.Appendf(nil, "%x", n), 0, int64(n+1)<<14, 1, 0)
 		},
-		"no labels, offsets far apart": func(o *occurrences, n int) { o.add([]byte("k"), nil, 0, int64(n+1)<<44, 1, 0) },
-		"many partitions":              func(o *occurrences, n int) { o.add([]byte("k"), []byte("l"), int32(n%4096), int64(n+1)<<44, 1, 0) },
-		"long runs":                    func(o *occurrences, n int) { o.add([]byte("k"), nil, 0, int64(n+1)<<44, 1<<30, 0) },
+		"no labels, offsets far apart":   func(o *occurrences, n int) { o.add([]byte("k"), nil, 0, int64(n+1)<<14, 1, 0) },
+		"many keys, one label":           func(o *occurrences, n int) { o.add(fmt.Append(nil, n%1000), []byte("l"), 0, int64(n+1)<<14, 1, 0) },
+		"many partitions":                func(o *occurrences, n int) { o.add([]byte("k"), []byte("l"), int32(n%4096), int64(n+1)<<10, 1, 0) },
+		"long runs":                      func(o *occurrences, n int) { o.add([]byte("k"), nil, 0, int64(n+1)<<14, 1<<13, 0) },
+		"offsets as far apart as can be": func(o *occurrences, n int) { o.add([]byte("k"), nil, 0, int64(n+1)<<44, 1<<30, 0) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			var o occurrences
 			for n := 0; !o.full(); n++ {
 				add(&o, n)
 			}
-			o.batches(rawTopic, func(_ []byte, b *codecs.Batch) {
+			check := func(_ []byte, b *codecs.Batch) {
 				if n := len(codecs.AppendBatch(nil, b)); n > limit {
 					t.Errorf("%d bytes", n)
 				}
-			})
+			}
+			if o.labels.Len() > 0 {
+				o.labelBatches(rawTopic, check)
+			}
+			o.batches(rawTopic, check)
 		})
 	}
 }
