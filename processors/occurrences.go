@@ -11,7 +11,7 @@ import (
 // A batch closes when one of these is reached, so that its memory is bounded and no record made of it comes near the
 // message limit of our topics (16 MiB), even if all of it belongs to one key.
 const (
-	maxOccurrences = 8_000_000
+	maxOccurrences = 10_000_000
 	maxKeys        = 1_000_000
 	maxLabels      = 1_000_000
 	maxPieces      = 2 * maxOccurrences / pieceSize // not all are full where offsets are far apart
