@@ -3,10 +3,13 @@ package processors
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 
-	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/potok-streams/potok/internal/kafka"
 )
 
 // The group's callbacks. offsetsFetched and startOffsets run beside the loop, and leave what they learn under mu; revoked
@@ -40,40 +43,25 @@ func (l *rekeyLoop) offsetsFetched(_ context.Context, _ *kgo.Client, resp *kmsg.
 // startOffsets says where to start on newly assigned partitions: where the commit says if it is this incarnation's, else
 // at the beginning, and never before the first offset that is still there.
 func (l *rekeyLoop) startOffsets(ctx context.Context, offsets map[string]map[int32]kgo.Offset) (map[string]map[int32]kgo.Offset, error) {
-	starts, err := listOffsets(ctx, l.admin.ListStartOffsets, l.stage.rawTopic)
+	partitions := slices.Collect(maps.Keys(offsets[l.stage.rawTopic]))
+	starts, err := kafka.Offsets(ctx, l.admin.ListStartOffsets, l.stage.rawTopic, partitions...)
 	if err != nil {
 		return nil, err
 	}
-	ends, err := listOffsets(ctx, l.admin.ListCommittedOffsets, l.stage.rawTopic)
+	ends, err := kafka.Offsets(ctx, l.admin.ListCommittedOffsets, l.stage.rawTopic, partitions...)
 	if err != nil {
 		return nil, err
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	id := fmt.Sprintf("%x", l.topic)
-	for partition := range offsets[l.stage.rawTopic] {
-		start, ok := starts.Lookup(l.stage.rawTopic, partition)
-		if !ok {
-			return nil, fmt.Errorf("look up first offset of %s/%d: there is none", l.stage.rawTopic, partition)
-		}
-		end, _ := ends.Lookup(l.stage.rawTopic, partition)
-		a := assignment{partition: partition, start: start.Offset, end: end.Offset}
+	for _, partition := range partitions {
+		a := assignment{partition: partition, start: starts[partition], end: ends[partition]}
 		if c, ok := l.metadata[partition]; ok && c.topic == id {
 			a.committed = c.offset
 		}
 		l.assigned = append(l.assigned, a)
 		offsets[l.stage.rawTopic][partition] = kgo.NewOffset().At(max(a.committed, a.start))
-	}
-	return offsets, nil
-}
-
-func listOffsets(ctx context.Context, list func(context.Context, ...string) (kadm.ListedOffsets, error), topic string) (kadm.ListedOffsets, error) {
-	offsets, err := list(ctx, topic)
-	if err == nil {
-		err = offsets.Error()
-	}
-	if err != nil {
-		return nil, fmt.Errorf("look up offsets of %s: %w", topic, err)
 	}
 	return offsets, nil
 }

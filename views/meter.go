@@ -135,7 +135,7 @@ func (r reading) lag(a *ages, at time.Time) ReaderLag {
 }
 
 // readers measures topics that consumer groups read: first the ends, then what is committed.
-func (m *Meter) readers(ctx context.Context, kind string, list func(context.Context, ...string) (kadm.ListedOffsets, error), groups map[string]string) ([]reading, error) {
+func (m *Meter) readers(ctx context.Context, kind string, list kafka.Listing, groups map[string]string) ([]reading, error) {
 	topics := make([]string, 0, len(groups))
 	for t := range groups {
 		topics = append(topics, t)

@@ -10,6 +10,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/potok-streams/potok/internal/kafka"
 	"github.com/potok-streams/potok/internal/producer"
 )
 
@@ -63,7 +64,7 @@ func (q *Queue) begin(ctx context.Context) (_ *transaction, err error) {
 		return nil, fmt.Errorf("begin transaction %s: %w", q.cfg.Names.DeadLetters(), fenced(err))
 	}
 	// Not to the last stable offset: what somebody else's open transaction hides could be a note.
-	ends, err := offsets(ctx, q.admin.ListEndOffsets, q.topic)
+	ends, err := kafka.Offsets(ctx, q.admin.ListEndOffsets, q.topic)
 	if err != nil {
 		return nil, err
 	}

@@ -55,15 +55,18 @@ func Open(ctx context.Context, cfg Config) (*Queue, error) {
 
 func (q *Queue) open(ctx context.Context) error {
 	// Start, stable end, end: what is between the first two is read.
-	starts, err := offsets(ctx, q.admin.ListStartOffsets, q.topic)
+	starts, err := kafka.Offsets(ctx, q.admin.ListStartOffsets, q.topic)
+	if errors.Is(err, kafka.ErrNoTopic) {
+		return fmt.Errorf("there is no topic %s: run potok topics to make it, or give the right --prefix", q.topic)
+	}
 	if err != nil {
 		return err
 	}
-	stable, err := offsets(ctx, q.admin.ListCommittedOffsets, q.topic)
+	stable, err := kafka.Offsets(ctx, q.admin.ListCommittedOffsets, q.topic)
 	if err != nil {
 		return err
 	}
-	ends, err := offsets(ctx, q.admin.ListEndOffsets, q.topic)
+	ends, err := kafka.Offsets(ctx, q.admin.ListEndOffsets, q.topic)
 	if err != nil {
 		return err
 	}

@@ -94,11 +94,11 @@ func (f *fixture) open() *Queue {
 // committed returns the committed records of a topic.
 func (f *fixture) committed(topic string) (records []*kgo.Record) {
 	f.t.Helper()
-	starts, err := offsets(f.t.Context(), f.admin.ListStartOffsets, topic)
+	starts, err := kafka.Offsets(f.t.Context(), f.admin.ListStartOffsets, topic)
 	if err != nil {
 		f.t.Fatal(err)
 	}
-	ends, err := offsets(f.t.Context(), f.admin.ListEndOffsets, topic)
+	ends, err := kafka.Offsets(f.t.Context(), f.admin.ListEndOffsets, topic)
 	if err != nil {
 		f.t.Fatal(err)
 	}

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
-	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/potok-streams/potok/internal/kafka"
@@ -96,7 +95,7 @@ func (r *reader) reached(targets map[int32]int64) bool {
 
 // skipDeleted passes what another purge has deleted meanwhile.
 func (r *reader) skipDeleted(ctx context.Context) error {
-	starts, err := offsets(ctx, r.admin.ListStartOffsets, r.topic)
+	starts, err := kafka.Offsets(ctx, r.admin.ListStartOffsets, r.topic)
 	if err != nil {
 		return err
 	}
@@ -107,20 +106,3 @@ func (r *reader) skipDeleted(ctx context.Context) error {
 }
 
 func (r *reader) close() { r.client.Close() }
-
-// offsets asks for an offset of each partition of the queue.
-func offsets(ctx context.Context, list func(context.Context, ...string) (kadm.ListedOffsets, error), topic string) (map[int32]int64, error) {
-	listed, err := list(ctx, topic)
-	if err == nil {
-		err = listed.Error()
-	}
-	if errors.Is(err, kerr.UnknownTopicOrPartition) || err == nil && len(listed[topic]) == 0 {
-		return nil, fmt.Errorf("there is no topic %s: run potok topics to make it, or give the right --prefix", topic)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("look up offsets of %s: %w", topic, err)
-	}
-	out := map[int32]int64{}
-	listed.Each(func(o kadm.ListedOffset) { out[o.Partition] = o.Offset })
-	return out, nil
-}

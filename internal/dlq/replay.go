@@ -135,7 +135,7 @@ func (q *Queue) awaitVisible(ctx context.Context, records []*kgo.Record) {
 	}
 	for topic, partitions := range last {
 		for {
-			stable, err := offsets(ctx, q.admin.ListCommittedOffsets, topic)
+			stable, err := kafka.Offsets(ctx, q.admin.ListCommittedOffsets, topic)
 			hidden := false
 			for p, offset := range partitions {
 				hidden = hidden || stable[p] <= offset
@@ -206,7 +206,7 @@ func (q *Queue) note(ctx context.Context, batch []*Entry) error {
 
 // trim deletes what can be deleted, and returns how many records that were.
 func (q *Queue) trim(ctx context.Context) (deleted int, err error) {
-	ends, err := offsets(ctx, q.admin.ListEndOffsets, q.topic)
+	ends, err := kafka.Offsets(ctx, q.admin.ListEndOffsets, q.topic)
 	if err != nil {
 		return 0, err
 	}

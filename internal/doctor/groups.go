@@ -93,7 +93,7 @@ func (o Options) groups(ctx context.Context, admin *kadm.Client, facts []topic) 
 }
 
 func readingsOf(ctx context.Context, admin *kadm.Client, t topic, committed kadm.OffsetResponses) (out []reading, err error) {
-	listed := func(list func(context.Context, ...string) (kadm.ListedOffsets, error)) kadm.ListedOffsets {
+	listed := func(list kafka.Listing) kadm.ListedOffsets {
 		l, e := list(ctx, t.name)
 		if e == nil {
 			e = l.Error()

@@ -19,7 +19,6 @@ import (
 	"github.com/lovoo/goka"
 	"github.com/lovoo/goka/storage"
 	"github.com/twmb/franz-go/pkg/kadm"
-	"github.com/twmb/franz-go/pkg/kerr"
 
 	"github.com/potok-streams/potok/internal/gate"
 	"github.com/potok-streams/potok/internal/kafka"
@@ -115,15 +114,15 @@ func (s *state) changelog(topic string, partition int32) (store.Changelog, error
 	if err != nil {
 		return store.Changelog{}, err
 	}
-	start, err := offset(ctx, s.admin.ListStartOffsets, topic, partition)
+	starts, err := kafka.Offsets(ctx, s.admin.ListStartOffsets, topic, partition)
 	if err != nil {
 		return store.Changelog{}, err
 	}
-	end, err := offset(ctx, s.admin.ListEndOffsets, topic, partition)
+	ends, err := kafka.Offsets(ctx, s.admin.ListEndOffsets, topic, partition)
 	if err != nil {
 		return store.Changelog{}, err
 	}
-	return store.Changelog{Topic: topic, Partition: partition, ID: id, Start: start, End: end}, nil
+	return store.Changelog{Topic: topic, Partition: partition, ID: id, Start: starts[partition], End: ends[partition]}, nil
 }
 
 func (s *state) topicID(ctx context.Context, topic string) (kadm.TopicID, error) {
@@ -132,42 +131,6 @@ func (s *state) topicID(ctx context.Context, topic string) (kadm.TopicID, error)
 		err = topics.Error()
 	}
 	return topics[topic].ID, err
-}
-
-// A topic that has just been made has no leader for some time, as long as seconds where the brokers have much to do.
-const (
-	leaderPatience = 10 * time.Second
-	leaderPause    = 100 * time.Millisecond
-)
-
-// listing is one of [kadm.Client]'s that list offsets.
-type listing func(ctx context.Context, topics ...string) (kadm.ListedOffsets, error)
-
-// offset returns an offset of a partition, and waits for its leader.
-func offset(ctx context.Context, list listing, topic string, partition int32) (int64, error) {
-	for began := time.Now(); ; {
-		o, err := listed(ctx, list, topic, partition)
-		if !kerr.IsRetriable(err) || time.Since(began) > leaderPatience {
-			return o, err
-		}
-		select {
-		case <-time.After(leaderPause):
-		case <-ctx.Done():
-			return o, err
-		}
-	}
-}
-
-func listed(ctx context.Context, list listing, topic string, partition int32) (int64, error) {
-	offsets, err := list(ctx, topic)
-	if err != nil {
-		return 0, err
-	}
-	o, ok := offsets.Lookup(topic, partition)
-	if !ok {
-		return 0, fmt.Errorf("no offset of %s/%d", topic, partition)
-	}
-	return o.Offset, o.Err
 }
 
 // topicManager builds goka's topic manager, which creates nothing, and learns what a recovery is about to read.

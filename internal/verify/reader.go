@@ -72,11 +72,11 @@ func (r *reader) open(ctx context.Context, t *rawTopic) (err error) {
 	if t.id, err = r.identity(ctx, t.name); err != nil {
 		return err
 	}
-	starts, err := offsets(ctx, r.admin.ListStartOffsets, t.name)
+	starts, err := kafka.Offsets(ctx, r.admin.ListStartOffsets, t.name)
 	if err != nil {
 		return err
 	}
-	ends, err := offsets(ctx, r.admin.ListCommittedOffsets, t.name)
+	ends, err := kafka.Offsets(ctx, r.admin.ListCommittedOffsets, t.name)
 	if err != nil {
 		return err
 	}
@@ -117,25 +117,10 @@ func (r *reader) same(ctx context.Context) error {
 	return nil
 }
 
-func offsets(ctx context.Context, list func(context.Context, ...string) (kadm.ListedOffsets, error), topic string) (map[int32]int64, error) {
-	listed, err := list(ctx, topic)
-	if err == nil {
-		err = listed.Error()
-	}
-	if err != nil {
-		return nil, fmt.Errorf("look up offsets of %s: %w", topic, err)
-	}
-	out := map[int32]int64{}
-	for _, o := range listed[topic] {
-		out[o.Partition] = o.Offset
-	}
-	return out, nil
-}
-
 // refresh asks anew where the topics end. Partitions that were added meanwhile are read from now on.
 func (r *reader) refresh(ctx context.Context) error {
 	for _, t := range r.topics {
-		ends, err := offsets(ctx, r.admin.ListCommittedOffsets, t.name)
+		ends, err := kafka.Offsets(ctx, r.admin.ListCommittedOffsets, t.name)
 		if err != nil {
 			return err
 		}

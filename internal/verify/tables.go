@@ -109,7 +109,7 @@ func (v *verification) await(ctx context.Context) (settled bool, err error) {
 // steps fixes where the topics end that groups read.
 func (v *verification) steps(ctx context.Context, readers ...[2]string) (out []step, err error) {
 	for _, r := range readers {
-		ends, err := offsets(ctx, v.reader.admin.ListEndOffsets, r[1])
+		ends, err := kafka.Offsets(ctx, v.reader.admin.ListEndOffsets, r[1])
 		if err != nil {
 			return nil, err
 		}
