@@ -16,6 +16,7 @@ import (
 type options struct {
 	plan
 	runs      int
+	warmups   int // throughput, growth: runs before those that count
 	with      []string
 	bootstrap string
 	dir       string
@@ -48,6 +49,7 @@ func defaults(command string) options {
 	o := options{
 		plan:        plan{users: 100_000, events: 2_000_000, partitions: 4, seed: 1},
 		runs:        3,
+		warmups:     1,
 		with:        []string{programPotok, programEOS, programALO, programScan},
 		javaOpts:    "-Xms256m -Xmx1g -XX:+UseParallelGC",
 		timeout:     30 * time.Minute,
@@ -120,6 +122,7 @@ func (o *options) flags(f *flag.FlagSet, command string) {
 		f.IntVar(&o.runs, "runs", o.runs, "how often each is measured; the tables have medians")
 	}
 	if command == "throughput" || command == "growth" {
+		f.IntVar(&o.warmups, "warmup-runs", o.warmups, "runs of each before those that count: a broker that has just been started compiles what it runs")
 		f.Func("with", "programs, comma separated, of "+strings.Join(programNames(), ",")+" (default "+strings.Join(o.with, ",")+")", func(s string) error {
 			o.with = strings.Split(s, ",")
 			return nil
@@ -211,6 +214,9 @@ func (o *options) validate(command string) error {
 	}
 	if o.skew > 0 && o.users < hotUsers {
 		errs = append(errs, fmt.Errorf("--skew wants at least %d users", hotUsers))
+	}
+	if o.warmups < 0 {
+		errs = append(errs, errors.New("--warmup-runs must not be negative"))
 	}
 	if o.httpSamples < 0 || o.httpSamples > o.samples {
 		errs = append(errs, errors.New("--http-samples must be from 0 to --samples"))

@@ -46,12 +46,19 @@ func throughput(ctx context.Context, b *bench) error {
 	return err
 }
 
-// rounds runs every program once, then every program again, so that what else happens on the machine meets all of them. It
-// goes on behind a wrong result and says so in the end.
+// rounds runs every program once, then every program again, so that what else happens on the machine meets all of them. The
+// rounds that warm the broker up come first, once for each broker, and are not among the results. It goes on behind a wrong
+// result and says so in the end.
 func (b *bench) rounds(ctx context.Context, d *data, title string, potokFlags ...string) (all []measurement, err error) {
-	for run := 1; run <= b.runs; run++ {
+	warmups := b.warmups
+	b.warmups = 0
+	for run := 1 - warmups; run <= b.runs; run++ {
+		round := fmt.Sprintf("run %d of %d", run, b.runs)
+		if run < 1 {
+			round = fmt.Sprintf("warm-up %d of %d", run+warmups, warmups)
+		}
 		for _, name := range b.with {
-			b.logf("%srun %d of %d: %s", prefixed(title), run, b.runs, titles[name])
+			b.logf("%s%s: %s", prefixed(title), round, titles[name])
 			m, failed := b.measure(ctx, d, name, potokFlags...)
 			if failed != nil {
 				failed = fmt.Errorf("%s: %w", name, failed)
@@ -63,6 +70,9 @@ func (b *bench) rounds(ctx context.Context, d *data, title string, potokFlags ..
 			m.Case, m.Run, m.Events = title, run, int(d.want.types.total())
 			m.Rate = float64(m.Events) / m.Seconds
 			b.logf("%s: %s events/s, %.1f CPU s, %.0f MB, exact: %v", name, thousands(int64(m.Rate)), m.CPU, megabytes(m.Peak), m.Exact)
+			if run < 1 {
+				continue
+			}
 			b.record(m)
 			all = append(all, m)
 		}
