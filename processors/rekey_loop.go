@@ -30,7 +30,7 @@ const (
 	// A batch of a backlog stays open between minLinger and maxLinger: large ones make everything behind cheaper. The first one of a
 	// life does not for longer than firstLinger: results are to be seen soon, and a program that is killed again and again is to get on.
 	minLinger   = 30 * time.Millisecond
-	firstLinger = 10 * time.Second
+	firstLinger = 30 * time.Second
 	maxLinger   = time.Minute
 
 	// commitInterval is between two commits while batches follow each other: a commit takes the brokers longer than what it
